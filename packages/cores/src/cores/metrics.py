@@ -1,0 +1,327 @@
+"""Metrics in CloudWatch's embedded metric format: one log line per invocation, no API call."""
+
+from __future__ import annotations
+
+import time
+from json import dumps
+from math import inf, isfinite
+from threading import Lock
+from types import SimpleNamespace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from cores.ports import Clock, Current, Watch, Write
+
+_SIZES = ("Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes")
+_BITS = ("Bits", "Kilobits", "Megabits", "Gigabits", "Terabits")
+_RATES = (*_SIZES, *_BITS, "Count")
+_PLAIN = ("Seconds", "Milliseconds", "Microseconds", "Percent", "None", *_RATES)
+UNITS = frozenset((*_PLAIN, *[f"{unit}/Second" for unit in _RATES]))
+
+# The limits of the embedded metric format and of CloudWatch.
+MAX_VALUES = 100
+MAX_METRICS = 100
+MAX_DIMENSIONS = 30
+MAX_NAME = 1024
+MAX_DIMENSION_NAME = 250
+MAX_DIMENSION_VALUE = 1024
+MAX_NAMESPACE = 256
+
+# A runaway loop writes early instead of growing.
+MAX_PENDING = 10_000
+
+
+class Metrics:
+    """Collects values in memory and writes them as one EMF line per set of dimensions.
+
+    CloudWatch bills each *identity* (namespace, name and dimensions) that has data in an hour, and
+    ten are free per account: the first ``max_identities`` of this environment are published, later
+    ones are only summed up locally and shown by :meth:`status`. Safe under threads.
+
+    Source: "Specification: Embedded metric format", Amazon CloudWatch User Guide.
+    """
+
+    def __init__(
+        self,
+        *,
+        write: Write = lambda _data: None,
+        namespace: str = "thriftgate",
+        max_identities: int = 10,
+        clock: Clock = time.time,
+        timer: Callable[[], float] = time.perf_counter,
+        current: Current = SimpleNamespace(invocation=None),  # noqa: B008  never written here
+        watch: Watch = SimpleNamespace(start=lambda: None),  # noqa: B008
+    ) -> None:
+        if max_identities < 0:
+            msg = f"max_identities must be at least 0, not {max_identities!r}"
+            raise ValueError(msg)
+        self._write = write
+        self._max_identities = max_identities
+        self._clock = clock
+        self._timer = timer
+        self._current = current
+        self._watch = watch
+        self._lock = Lock()
+        self._namespaces: dict[str, dict[object, _Series]] = {}
+        self._published = 0
+        self._pending = 0
+        self._lines = 0
+        self._lost = 0
+        self.use_namespace(namespace)
+
+    def use_namespace(self, namespace: str) -> None:
+        """Publish what is recorded from now on under *namespace*."""
+        if (
+            not isinstance(namespace, str)
+            or not 0 < len(namespace) <= MAX_NAMESPACE
+            or not all(c.isalnum() or c in "._-#:/" for c in namespace)
+            or not namespace.isascii()
+        ):
+            msg = (
+                f"a metric namespace is 1 to {MAX_NAMESPACE} of the characters "
+                f"A-Z a-z 0-9 . _ - # : /, not {namespace!r}"
+            )
+            raise ValueError(msg)
+        self._namespace = namespace
+        self._series = self._namespaces.setdefault(namespace, {})
+
+    def record(
+        self,
+        name: str,
+        value: float,
+        unit: str | None = None,
+        dimensions: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record one *value* of the metric *name*.
+
+        *unit* is one of CloudWatch's units; without one it is that of the first call, or ``None``.
+        *dimensions* are at most 30 names with text values; every new combination is a metric of
+        its own on the bill. A value that is not finite, an unknown unit, or another unit than
+        before raises ``ValueError``, and nothing is recorded.
+        """
+        if type(value) is bool or not isinstance(value, (int, float)):
+            msg = f"the value of metric {name!r} must be a number, not {value!r}"
+            raise TypeError(msg)
+        if not isfinite(value):
+            msg = f"the value of metric {name!r} must be finite, not {value!r}"
+            raise ValueError(msg)
+        key = name if not dimensions else (name, *sorted(dimensions.items()))
+        series = self._series.get(key)
+        if series is None:
+            series = self._open(key, name, unit, dimensions)
+        elif unit is not None and unit != series.unit:
+            msg = (
+                f"metric {name!r} was recorded in {series.unit} before, not {unit!r}: "
+                "one metric has one unit"
+            )
+            raise ValueError(msg)
+        with self._lock:
+            series.add(value)
+            if series.is_published:
+                series.values.append(value)
+                self._pending += 1
+        if self._current.invocation is None or self._pending >= MAX_PENDING:
+            self.flush()
+        else:
+            self._watch.start()
+
+    def increment(
+        self, name: str, value: float = 1, dimensions: Mapping[str, str] | None = None
+    ) -> None:
+        """Add *value* to the counter *name*, in unit ``Count``."""
+        self.record(name, value, "Count", dimensions)
+
+    def duration(self, name: str, dimensions: Mapping[str, str] | None = None) -> _Duration:
+        """Record how long a ``with`` block takes, in milliseconds, also when it raises."""
+        return _Duration(self, name, dimensions, self._timer)
+
+    def flush(self) -> None:
+        """Write what was recorded as EMF lines. Does nothing when there is nothing."""
+        if not self._pending:
+            return
+        with self._lock:
+            lines = self._take()
+            if not lines:
+                return
+            try:
+                self._write("".join(lines).encode())
+                self._lines += len(lines)
+            except OSError:
+                self._lost += len(lines)
+
+    def status(self) -> dict[str, object]:
+        """Return identities used and allowed, values pending, lines written, and a local summary.
+
+        The summary maps each metric (name and dimensions) to ``count``, ``sum``, ``min``, ``max``,
+        ``unit`` and whether it ``is_published``.
+        """
+        with self._lock:
+            return {
+                "namespace": self._namespace,
+                "identities": {"published": self._published, "limit": self._max_identities},
+                "pending": self._pending,
+                "lines": self._lines,
+                "lost": self._lost,
+                "summary": {series.label: series.summary() for series in self._series.values()},
+            }
+
+    def _open(
+        self, key: object, name: str, unit: str | None, dimensions: Mapping[str, str] | None
+    ) -> _Series:
+        """Check a metric that is seen for the first time and make its series."""
+        _check_name("metric name", name, MAX_NAME)
+        unit = "None" if unit is None else unit
+        if unit not in UNITS:
+            msg = f"unit of metric {name!r} must be one of {', '.join(sorted(UNITS))}, not {unit!r}"
+            raise ValueError(msg)
+        dimensions = dict(dimensions or {})
+        if len(dimensions) > MAX_DIMENSIONS:
+            msg = f"metric {name!r} may have {MAX_DIMENSIONS} dimensions, not {len(dimensions)}"
+            raise ValueError(msg)
+        for dimension, value in dimensions.items():
+            _check_name("dimension name", dimension, MAX_DIMENSION_NAME)
+            _check_name(f"value of dimension {dimension!r}", value, MAX_DIMENSION_VALUE)
+        if name == "_aws" or "_aws" in dimensions:
+            msg = "'_aws' is the format's own member; choose another name"
+            raise ValueError(msg)
+        if name in dimensions:
+            msg = f"metric {name!r} has a dimension of the same name; rename one of them"
+            raise ValueError(msg)
+        with self._lock:
+            is_published = self._published < self._max_identities
+            self._published += is_published
+            series = _Series(name, unit, dimensions, is_published=is_published)
+            return self._series.setdefault(key, series)
+
+    def _take(self) -> list[str]:
+        """Return what is pending as lines, and forget it."""
+        timestamp = int(self._clock() * 1000)
+        lines = []
+        for namespace, series_by_key in self._namespaces.items():
+            groups: dict[tuple[tuple[str, str], ...], list[_Series]] = {}
+            for series in series_by_key.values():
+                groups.setdefault(tuple(series.dimensions.items()), []).append(series)
+            for group in groups.values():
+                while pending := [series for series in group if series.values]:
+                    lines.append(_emf(namespace, timestamp, pending[:MAX_METRICS]))
+        self._pending = 0
+        return lines
+
+
+class _Series:
+    """One metric identity: its pending values and its local summary."""
+
+    __slots__ = (
+        "count",
+        "dimensions",
+        "is_published",
+        "maximum",
+        "minimum",
+        "name",
+        "total",
+        "unit",
+        "values",
+    )
+
+    def __init__(
+        self, name: str, unit: str, dimensions: dict[str, str], *, is_published: bool
+    ) -> None:
+        self.name = name
+        self.unit = unit
+        self.dimensions = dimensions
+        self.is_published = is_published
+        self.values: list[float] = []
+        self.count = 0
+        self.total = 0.0
+        self.minimum = inf
+        self.maximum = -inf
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        self.total += value
+        # Comparisons, because min() and max() take twice as long here.
+        if value < self.minimum:  # noqa: PLR1730
+            self.minimum = value
+        if value > self.maximum:  # noqa: PLR1730
+            self.maximum = value
+
+    @property
+    def label(self) -> str:
+        if not self.dimensions:
+            return self.name
+        return f"{self.name}{{{','.join(f'{k}={v}' for k, v in self.dimensions.items())}}}"
+
+    def summary(self) -> dict[str, object]:
+        return {
+            "count": self.count,
+            "sum": self.total,
+            "min": self.minimum,
+            "max": self.maximum,
+            "unit": self.unit,
+            "is_published": self.is_published,
+        }
+
+
+class _Duration:
+    """What ``duration`` returns: records the time between entering and leaving its block."""
+
+    __slots__ = ("_began", "_dimensions", "_metrics", "_name", "_timer")
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        name: str,
+        dimensions: Mapping[str, str] | None,
+        timer: Callable[[], float],
+    ) -> None:
+        self._metrics = metrics
+        self._name = name
+        self._dimensions = dimensions
+        self._timer = timer
+
+    def __enter__(self) -> None:
+        self._began = self._timer()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        took_ms = (self._timer() - self._began) * 1000
+        self._metrics.record(self._name, took_ms, "Milliseconds", self._dimensions)
+
+
+def _emf(namespace: str, timestamp: int, group: list[_Series]) -> str:
+    """Return one EMF line with up to ``MAX_VALUES`` pending values of each series, taking them."""
+    dimensions = group[0].dimensions
+    document: dict[str, object] = {
+        "_aws": {
+            "Timestamp": timestamp,
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": namespace,
+                    "Dimensions": [list(dimensions)],
+                    "Metrics": [{"Name": s.name, "Unit": s.unit} for s in group],
+                }
+            ],
+        },
+        **dimensions,
+    }
+    for series in group:
+        values = series.values[:MAX_VALUES]
+        del series.values[:MAX_VALUES]
+        document[series.name] = values[0] if len(values) == 1 else values
+    return f"{dumps(document, separators=(',', ':'))}\n"
+
+
+def _check_name(what: str, value: object, longest: int) -> None:
+    if not isinstance(value, str):
+        msg = f"a {what} must be text, not {value!r}"
+        raise TypeError(msg)
+    if not 0 < len(value.strip()) <= len(value) <= longest or not value.isprintable():
+        msg = f"a {what} is 1 to {longest} printable characters, not {value!r}"
+        raise ValueError(msg)
