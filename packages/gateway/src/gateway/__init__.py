@@ -1,0 +1,720 @@
+"""One import for what a function on AWS Lambda needs; nothing loads before it is used.
+
+Each function below is one statement: it forwards to the method of a core, which is built at the
+first call (see ``gateway._wiring``). Signatures and behaviour are those of the core's method.
+"""
+
+from __future__ import annotations
+
+import os
+
+from gateway import _wiring
+from gateway._wiring import cache as _cache
+from gateway._wiring import circuit_breaker as _circuit_breaker
+from gateway._wiring import config as _config
+from gateway._wiring import http_client as _http_client
+from gateway._wiring import initialization as _initialization
+from gateway._wiring import lambda_ as _lambda
+from gateway._wiring import logging as _logging
+from gateway._wiring import metrics as _metrics
+from gateway._wiring import preload, reset
+from gateway._wiring import singleton as _singleton
+from gateway._wiring import utility as _utility
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from typing import Any, ParamSpec, TypeVar, Unpack, overload
+
+    from cores.errors import (
+        CallerError,
+        CircuitOpenError,
+        ConfigurationError,
+        ConnectError,
+        DeadlineError,
+        GatewayError,
+        LimitError,
+        MissingDependencyError,
+        ProtocolError,
+        RemoteError,
+        TlsError,
+        TooLargeError,
+        TransferError,
+        UnknownOperationError,
+    )
+    from cores.http_client import Options, Response, TlsOptions
+    from cores.lambda_ import Invocation
+    from gateway._dispatch import GatewayInterface
+
+    T = TypeVar("T")
+    P = ParamSpec("P")
+    Handler = Callable[[Any, Any], Any]
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CallerError",
+    "CircuitOpenError",
+    "ConfigurationError",
+    "ConnectError",
+    "DeadlineError",
+    "GatewayError",
+    "GatewayInterface",
+    "LimitError",
+    "MissingDependencyError",
+    "ProtocolError",
+    "RemoteError",
+    "TlsError",
+    "TooLargeError",
+    "TransferError",
+    "UnknownOperationError",
+    "alexa_error_response",
+    "alexa_response",
+    "breaker_call",
+    "breaker_configure",
+    "breaker_protect",
+    "breaker_reset",
+    "breaker_state",
+    "breaker_stats",
+    "cache_clear",
+    "cache_contains",
+    "cache_delete",
+    "cache_get",
+    "cache_get_many",
+    "cache_get_or_set",
+    "cache_set",
+    "cache_set_many",
+    "cache_stats",
+    "cached",
+    "config_get",
+    "config_require",
+    "config_section",
+    "config_status",
+    "deep_get",
+    "dump_json",
+    "error_response",
+    "estimate_cost",
+    "event_kind",
+    "execute_operation",
+    "flush_metrics",
+    "generate_correlation_id",
+    "get_gateway_stats",
+    "handler",
+    "http_delete",
+    "http_get",
+    "http_patch",
+    "http_post",
+    "http_preconnect",
+    "http_put",
+    "http_request",
+    "http_stats",
+    "increment_counter",
+    "initialization_report",
+    "invocation",
+    "is_cold_start",
+    "log_context",
+    "log_critical",
+    "log_debug",
+    "log_error",
+    "log_exception",
+    "log_flush",
+    "log_info",
+    "log_stats",
+    "log_warning",
+    "metrics_status",
+    "parse_json",
+    "preload",
+    "process_batch",
+    "record_duration",
+    "record_metric",
+    "register_interface",
+    "remaining_ms",
+    "reset",
+    "respond",
+    "singleton_get",
+    "singleton_has",
+    "singleton_reset",
+    "singleton_stats",
+    "success_response",
+    "utc_timestamp",
+    "validate_string",
+]
+
+# --- cache -----------------------------------------------------------------------------------
+
+
+def cache_get(key: Hashable, default: Any = None) -> Any:
+    """Return the value under *key*, or *default* when there is none or it has expired."""
+    return _cache.get(key, default)
+
+
+def cache_set(
+    key: Hashable, value: Any, ttl: float | None = None, *, size: int | None = None
+) -> None:
+    """Store *value* under *key* for *ttl* seconds; without one, until it is evicted.
+
+    *size* in bytes replaces the estimate where the cache is bounded by bytes. Raises
+    ``ValueError`` when *ttl* is not above zero.
+    """
+    _cache.set(key, value, ttl, size=size)
+
+
+def cache_delete(key: Hashable) -> bool:
+    """Remove *key*; tell whether it was there."""
+    return _cache.delete(key)
+
+
+def cache_clear() -> None:
+    """Remove every entry."""
+    _cache.clear()
+
+
+def cache_contains(key: Hashable) -> bool:
+    """Tell whether *key* has a value that has not expired."""
+    return _cache.contains(key)
+
+
+def cache_get_many(keys: Iterable[Hashable]) -> dict[Any, Any]:
+    """Return the values that are there, by key; missing keys are left out."""
+    return _cache.get_many(keys)
+
+
+def cache_set_many(items: Mapping[Any, Any], ttl: float | None = None) -> None:
+    """Store every item of the mapping *items* for *ttl* seconds."""
+    _cache.set_many(items, ttl)
+
+
+def cache_get_or_set(key: Hashable, factory: Callable[[], T], ttl: float | None = 300.0) -> T:
+    """Return the value under *key*, computing it with *factory* once on a miss."""
+    return _cache.get_or_set(key, factory, ttl)
+
+
+def cached(ttl: float | None = 300.0) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorate a function so that its results are kept for *ttl* seconds by its arguments."""
+    return _cache.cached(ttl)
+
+
+def cache_stats() -> dict[str, int]:
+    """Return entries, bytes, hits, misses, expirations and evictions."""
+    return _cache.stats()
+
+
+# --- logging ---------------------------------------------------------------------------------
+
+
+def log_debug(message: str, /, **fields: object) -> None:
+    """Log *message* at DEBUG with *fields*."""
+    _logging.debug(message, **fields)
+
+
+def log_info(message: str, /, **fields: object) -> None:
+    """Log *message* at INFO with *fields*."""
+    _logging.info(message, **fields)
+
+
+def log_warning(message: str, /, **fields: object) -> None:
+    """Log *message* at WARNING with *fields*, written at once."""
+    _logging.warning(message, **fields)
+
+
+def log_error(message: str, /, **fields: object) -> None:
+    """Log *message* at ERROR with *fields*, written at once."""
+    _logging.error(message, **fields)
+
+
+def log_critical(message: str, /, **fields: object) -> None:
+    """Log *message* at CRITICAL with *fields*, written at once."""
+    _logging.critical(message, **fields)
+
+
+def log_exception(message: str, /, *, error: BaseException | None = None, **fields: object) -> None:
+    """Log *message* at ERROR with *error*, or with the exception that is being handled."""
+    _logging.exception(message, error=error, **fields)
+
+
+def log_context(**fields: object) -> AbstractContextManager[None]:
+    """Add *fields* to every line until the invocation ends, or until the ``with`` block does."""
+    return _logging.context(**fields)
+
+
+def log_flush() -> None:
+    """Write the buffered lines now. ``@handler`` does it at the end of each invocation."""
+    _logging.flush()
+
+
+def log_stats() -> dict[str, object]:
+    """Return lines by level, bytes written, lines buffered and lines lost to a failed write."""
+    return _logging.stats()
+
+
+# --- metrics ---------------------------------------------------------------------------------
+
+
+def record_metric(
+    name: str,
+    value: float,
+    unit: str | None = None,
+    dimensions: Mapping[str, str] | None = None,
+) -> None:
+    """Record one *value* of the metric *name*, written at the end of the invocation.
+
+    Raises ``ValueError`` for a value that is not finite, an unknown unit, or another unit than
+    before; then nothing is recorded.
+    """
+    _metrics.record(name, value, unit, dimensions)
+
+
+def increment_counter(
+    name: str, value: float = 1, dimensions: Mapping[str, str] | None = None
+) -> None:
+    """Add *value* to the counter *name*, in unit ``Count``."""
+    _metrics.increment(name, value, dimensions)
+
+
+def record_duration(
+    name: str, dimensions: Mapping[str, str] | None = None
+) -> AbstractContextManager[None]:
+    """Record how long a ``with`` block takes, in milliseconds, also when it raises."""
+    return _metrics.duration(name, dimensions)
+
+
+def flush_metrics() -> None:
+    """Write what was recorded now. ``@handler`` does it at the end of each invocation."""
+    _metrics.flush()
+
+
+def metrics_status() -> dict[str, object]:
+    """Return identities used and allowed, values pending, lines written and a local summary."""
+    return _metrics.status()
+
+
+# --- singleton -------------------------------------------------------------------------------
+
+
+def singleton_get(name: str, factory: Callable[[], T]) -> T:
+    """Return the object called *name*, made by *factory* once per environment."""
+    return _singleton.get(name, factory)
+
+
+def singleton_has(name: str) -> bool:
+    """Tell whether the object called *name* has been made."""
+    return _singleton.has(name)
+
+
+def singleton_reset(name: str | None = None) -> None:
+    """Close and forget the object called *name*, or all of them."""
+    _singleton.reset(name)
+
+
+def singleton_stats() -> dict[str, object]:
+    """Return the names that exist and when each was made."""
+    return _singleton.stats()
+
+
+# --- http_client -----------------------------------------------------------------------------
+
+
+def http_request(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | str | None = None,
+    json: object = ...,
+    timeout: float | None = None,
+    retries: int | None = None,
+    redirects: int = 0,
+    max_body: int | None = None,
+    breaker: str | None = None,
+    verify: bool = True,
+    ca_file: str | None = None,
+    client_cert: str | tuple[str, ...] | None = None,
+    fingerprint: str | None = None,
+) -> Response:
+    """Send a request and return the whole answer, whatever its status, before the deadline.
+
+    The deadline is *timeout* seconds from now, or half a second before the invocation's. Raises
+    ``ConnectError`` or ``TlsError`` (nothing was sent), ``TransferError``, ``ProtocolError``,
+    ``DeadlineError``, ``TooLargeError``, ``CircuitOpenError``. See ``cores.http_client``.
+    """
+    return _http_client.request(
+        method,
+        url,
+        headers=headers,
+        body=body,
+        json=json,
+        timeout=timeout,
+        retries=retries,
+        redirects=redirects,
+        max_body=max_body,
+        breaker=breaker,
+        verify=verify,
+        ca_file=ca_file,
+        client_cert=client_cert,
+        fingerprint=fingerprint,
+    )
+
+
+def http_get(url: str, **options: Unpack[Options]) -> Response:
+    """Send a GET request with the options of ``http_request``."""
+    return _http_client.get(url, **options)
+
+
+def http_post(url: str, **options: Unpack[Options]) -> Response:
+    """Send a POST request with the options of ``http_request``."""
+    return _http_client.post(url, **options)
+
+
+def http_put(url: str, **options: Unpack[Options]) -> Response:
+    """Send a PUT request with the options of ``http_request``."""
+    return _http_client.put(url, **options)
+
+
+def http_patch(url: str, **options: Unpack[Options]) -> Response:
+    """Send a PATCH request with the options of ``http_request``."""
+    return _http_client.patch(url, **options)
+
+
+def http_delete(url: str, **options: Unpack[Options]) -> Response:
+    """Send a DELETE request with the options of ``http_request``."""
+    return _http_client.delete(url, **options)
+
+
+def http_preconnect(url: str, *, timeout: float | None = None, **tls: Unpack[TlsOptions]) -> bool:
+    """Open a connection, so that the first request needs no handshake; tell whether it is open."""
+    return _http_client.preconnect(url, timeout=timeout, **tls)
+
+
+def http_stats() -> dict[str, Any]:
+    """Return counts of requests, connections opened and reused, retries, and errors by type."""
+    return _http_client.stats()
+
+
+# --- utility ---------------------------------------------------------------------------------
+
+
+def generate_correlation_id() -> str:
+    """Return a new id of 32 hexadecimal digits; later ones sort after earlier ones."""
+    return _utility.generate_correlation_id()
+
+
+def utc_timestamp(when: float | None = None) -> str:
+    """Return *when* (seconds since the epoch, by default now) as RFC 3339 text in UTC."""
+    return _utility.utc_timestamp(when)
+
+
+def parse_json(text: str | bytes, *, max_bytes: int = 6_291_456, max_depth: int = 100) -> Any:
+    """Return what the JSON *text* says.
+
+    Raises ``TooLargeError`` past the bounds, ``ValueError`` with the position for what is not
+    JSON. No message holds a part of the text.
+    """
+    return _utility.parse_json(text, max_bytes=max_bytes, max_depth=max_depth)
+
+
+def dump_json(value: object) -> str:
+    """Return *value* as compact JSON; what JSON cannot hold is refused with its place."""
+    return _utility.dump_json(value)
+
+
+def success_response(data: object = None, *, message: str | None = None) -> dict[str, Any]:
+    """Return the standard body of a success: ``success``, ``data``, ``timestamp``."""
+    return _utility.success_response(data, message=message)
+
+
+def error_response(
+    message: str, code: str = "INTERNAL_ERROR", *, details: object = None
+) -> dict[str, Any]:
+    """Return the standard body of a failure: ``success``, ``error``, ``timestamp``."""
+    return _utility.error_response(message, code, details=details)
+
+
+def validate_string(
+    value: object,
+    *,
+    name: str = "value",
+    min_length: int = 0,
+    max_length: int = 10_000,
+    pattern: str | re.Pattern[str] | None = None,
+    allow_control: bool = False,
+) -> str:
+    """Return *value* if it is text within the bounds; the error never holds the value."""
+    return _utility.validate_string(
+        value,
+        name=name,
+        min_length=min_length,
+        max_length=max_length,
+        pattern=pattern,
+        allow_control=allow_control,
+    )
+
+
+def deep_get(obj: object, path: str | Sequence[str | int], default: Any = None) -> Any:
+    """Return what lies at *path* (``items[0].id``) in *obj*, or *default* if nothing does."""
+    return _utility.deep_get(obj, path, default)
+
+
+# --- initialization --------------------------------------------------------------------------
+
+
+def is_cold_start() -> bool:
+    """Tell whether this is the first invocation of the environment, or before it."""
+    return _initialization.is_cold_start()
+
+
+def initialization_report() -> dict[str, object]:
+    """Return what ran in INIT: each task with how long it took, failed or skipped."""
+    return _initialization.report()
+
+
+# --- lambda ----------------------------------------------------------------------------------
+
+
+def invocation() -> Invocation | None:
+    """Return the current invocation, or None between invocations."""
+    return _lambda.invocation()
+
+
+def event_kind(event: object) -> str:
+    """Return what sent *event*, judged by its shape; ``direct`` when nothing else fits."""
+    return _lambda.event_kind(event)
+
+
+def respond(
+    event: object,
+    status: int = 200,
+    body: object = None,
+    headers: Mapping[str, object] | None = None,
+    *,
+    cookies: Sequence[str] = (),
+    base64: bool = False,
+) -> dict[str, object]:
+    """Return the answer to the HTTP request *event* in the shape that its sender accepts.
+
+    A dict or list becomes JSON, bytes become base64. Raises ``ValueError`` for an event that is
+    no HTTP request.
+    """
+    return _lambda.respond(event, status, body, headers, cookies=cookies, base64=base64)
+
+
+def alexa_response(
+    speech: str | None = None,
+    *,
+    ssml: str | None = None,
+    reprompt: str | None = None,
+    card: Mapping[str, object] | None = None,
+    end_session: bool | None = None,
+    session: Mapping[str, object] | None = None,
+    directives: Sequence[Mapping[str, object]] | None = None,
+) -> dict[str, object]:
+    """Return a custom skill's response."""
+    return _lambda.alexa_response(
+        speech,
+        ssml=ssml,
+        reprompt=reprompt,
+        card=card,
+        end_session=end_session,
+        session=session,
+        directives=directives,
+    )
+
+
+def alexa_error_response(
+    event: object,
+    type: str,  # noqa: A002  Alexa's word
+    message: str,
+    *,
+    namespace: str = "Alexa",
+    payload: Mapping[str, object] | None = None,
+) -> dict[str, object]:
+    """Return the complete Smart Home answer to the directive *event*, which failed."""
+    return _lambda.alexa_error_response(event, type, message, namespace=namespace, payload=payload)
+
+
+def process_batch(
+    event: object,
+    handler: Callable[[Any], object],
+    *,
+    context: object = None,
+    margin: float = 0.5,
+    raise_if_all_fail: bool = True,
+) -> dict[str, list[dict[str, str]]]:
+    """Call ``handler(record)`` for each record of *event*; return those to be sent again."""
+    return _lambda.process_batch(
+        event, handler, context=context, margin=margin, raise_if_all_fail=raise_if_all_fail
+    )
+
+
+def remaining_ms(margin: float = 0.0) -> float:
+    """Return the milliseconds left until *margin* seconds before the deadline; ``inf`` if none."""
+    return _lambda.remaining_ms(margin)
+
+
+def estimate_cost(
+    duration_ms: float,
+    *,
+    init_ms: float = 0.0,
+    memory_mb: int | None = None,
+    architecture: str | None = None,
+) -> dict[str, object]:
+    """Return what one invocation costs before any free tier, as an estimate."""
+    return _lambda.estimate_cost(
+        duration_ms, init_ms=init_ms, memory_mb=memory_mb, architecture=architecture
+    )
+
+
+# --- circuit_breaker -------------------------------------------------------------------------
+
+
+def breaker_call(name: str, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+    """Call *func* once through the breaker *name* and return its result.
+
+    Raises ``CircuitOpenError`` without calling when the breaker is open.
+    """
+    return _circuit_breaker.call(name, func, *args, **kwargs)
+
+
+def breaker_configure(
+    name: str,
+    *,
+    failure_threshold: int | None = None,
+    recovery: float | None = None,
+    half_open_max: int | None = None,
+    excluded: tuple[type[Exception], ...] | None = None,
+) -> None:
+    """Give the breaker *name* options of its own; what is None stays as it is."""
+    _circuit_breaker.configure(
+        name,
+        failure_threshold=failure_threshold,
+        recovery=recovery,
+        half_open_max=half_open_max,
+        excluded=excluded,
+    )
+
+
+def breaker_protect(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Return a decorator that sends each call of a function through the breaker *name*."""
+    return _circuit_breaker.protect(name)
+
+
+def breaker_state(name: str) -> str:
+    """Return ``"closed"``, ``"open"`` or ``"half_open"``."""
+    return _circuit_breaker.state(name)
+
+
+def breaker_reset(name: str | None = None) -> None:
+    """Close one breaker, or all of them, and forget what they counted."""
+    _circuit_breaker.reset(name)
+
+
+def breaker_stats() -> dict[str, dict[str, str | int]]:
+    """Return, for each breaker used or configured, its state and what it counted."""
+    return _circuit_breaker.stats()
+
+
+# --- config ----------------------------------------------------------------------------------
+
+
+def config_get(name: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002
+    """Return the setting *name* from the environment, converted to *type*, or *default*."""
+    return _config.get(name, default, type=type)
+
+
+def config_require(name: str, *, type: Any = None) -> Any:  # noqa: A002
+    """Return the setting *name*; raise ``ConfigurationError`` when it is missing or wrong."""
+    return _config.require(name, type=type)
+
+
+def config_section(model: type[T], *, prefix: str = "") -> T:
+    """Return an instance of the annotated class *model*, filled from the environment.
+
+    Raises one ``ConfigurationError`` that lists everything missing or wrong.
+    """
+    return _config.section(model, prefix=prefix)
+
+
+def config_status() -> dict[str, Any]:
+    """Return which settings were asked for and where each came from, never a secret's value."""
+    return _config.status()
+
+
+# --- the gateway itself ----------------------------------------------------------------------
+
+if TYPE_CHECKING:
+
+    @overload
+    def handler(func: Handler, /) -> Handler: ...
+    @overload
+    def handler(
+        *,
+        preload: Sequence[str] = (),
+        log_event: bool = False,
+        metrics_namespace: str | None = None,
+        correlation_id: str | None = None,
+    ) -> Callable[[Handler], Handler]: ...
+
+
+def handler(
+    func: Handler | None = None,
+    /,
+    *,
+    preload: Sequence[str] = (),
+    log_event: bool = False,
+    metrics_namespace: str | None = None,
+    correlation_id: str | None = None,
+) -> Handler | Callable[[Handler], Handler]:
+    """Decorate a Lambda handler: context, correlation id, one flush, and errors by event kind.
+
+    *preload* names interfaces to build while the module is imported. *correlation_id* is a dotted
+    path into the event, for callers of your own. *log_event* logs the event, redacted.
+    An exception is logged with type, message, chain and location; an HTTP event is answered with
+    status 500, an Alexa event with a complete Alexa error, and for everything else it is raised.
+    """
+    return _wiring.entry.handler(  # type: ignore[no-any-return]  # a module behind a stand-in
+        func, preload, metrics_namespace, correlation_id, log_event=log_event
+    )
+
+
+def execute_operation(interface: str, operation: str, /, **kwargs: Any) -> Any:
+    """Run an operation whose name arrives as data: ``execute_operation("cache", "get", key="k")``.
+
+    *interface* is a ``GatewayInterface`` or its value. Raises ``UnknownOperationError`` naming
+    near matches. A keyword called ``interface`` or ``operation`` reaches the operation.
+    """
+    return _wiring.dispatcher.execute(interface, operation, **kwargs)
+
+
+def register_interface(name: str, target: str) -> None:
+    """Add an interface: *target* is ``package.module:factory``, called at the first use.
+
+    A target that cannot be loaded raises ``ConfigurationError`` at that use, and the next one
+    tries again. The public methods of what the factory returns are the operations.
+    """
+    _wiring.dispatcher.register(name, target)
+
+
+def get_gateway_stats() -> dict[str, Any]:
+    """Return which path runs and why, and each interface: loaded, when, in how many ms, calls.
+
+    Calls are those through ``execute_operation``; plain functions are not counted on the pure
+    path, so that nobody pays for counting.
+    """
+    return _wiring.dispatcher.stats()
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Find ``GatewayInterface`` and the exceptions when they are first asked for."""
+        value = _wiring.late_name(name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
+
+if os.environ.get("THRIFTGATE_EAGER", "0") not in ("", "0"):
+    preload(*_wiring.interfaces)

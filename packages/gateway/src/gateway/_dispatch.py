@@ -1,0 +1,199 @@
+"""The string door: operations whose names arrive as data."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from importlib import import_module
+
+from cores.errors import ConfigurationError, UnknownOperationError
+from gateway import _wiring
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+
+class GatewayInterface(StrEnum):
+    """The twelve interfaces. A member is its own name as text, so either may be passed."""
+
+    CACHE = "cache"
+    LOGGING = "logging"
+    SECURITY = "security"
+    METRICS = "metrics"
+    SINGLETON = "singleton"
+    HTTP_CLIENT = "http_client"
+    UTILITY = "utility"
+    INITIALIZATION = "initialization"
+    LAMBDA = "lambda"
+    CIRCUIT_BREAKER = "circuit_breaker"
+    CONFIG = "config"
+    DEBUG = "debug"
+
+
+# Every public function that is an operation: its name, and the core's method that it calls.
+FUNCTIONS = {
+    "cache_get": "cache.get",
+    "cache_set": "cache.set",
+    "cache_delete": "cache.delete",
+    "cache_clear": "cache.clear",
+    "cache_contains": "cache.contains",
+    "cache_get_many": "cache.get_many",
+    "cache_set_many": "cache.set_many",
+    "cache_get_or_set": "cache.get_or_set",
+    "cached": "cache.cached",
+    "cache_stats": "cache.stats",
+    "log_debug": "logging.debug",
+    "log_info": "logging.info",
+    "log_warning": "logging.warning",
+    "log_error": "logging.error",
+    "log_critical": "logging.critical",
+    "log_exception": "logging.exception",
+    "log_context": "logging.context",
+    "log_flush": "logging.flush",
+    "log_stats": "logging.stats",
+    "record_metric": "metrics.record",
+    "increment_counter": "metrics.increment",
+    "record_duration": "metrics.duration",
+    "flush_metrics": "metrics.flush",
+    "metrics_status": "metrics.status",
+    "singleton_get": "singleton.get",
+    "singleton_has": "singleton.has",
+    "singleton_reset": "singleton.reset",
+    "singleton_stats": "singleton.stats",
+    "http_request": "http_client.request",
+    "http_get": "http_client.get",
+    "http_post": "http_client.post",
+    "http_put": "http_client.put",
+    "http_patch": "http_client.patch",
+    "http_delete": "http_client.delete",
+    "http_preconnect": "http_client.preconnect",
+    "http_stats": "http_client.stats",
+    "generate_correlation_id": "utility.generate_correlation_id",
+    "utc_timestamp": "utility.utc_timestamp",
+    "parse_json": "utility.parse_json",
+    "dump_json": "utility.dump_json",
+    "success_response": "utility.success_response",
+    "error_response": "utility.error_response",
+    "validate_string": "utility.validate_string",
+    "deep_get": "utility.deep_get",
+    "is_cold_start": "initialization.is_cold_start",
+    "initialization_report": "initialization.report",
+    "invocation": "lambda.invocation",
+    "event_kind": "lambda.event_kind",
+    "respond": "lambda.respond",
+    "alexa_response": "lambda.alexa_response",
+    "alexa_error_response": "lambda.alexa_error_response",
+    "process_batch": "lambda.process_batch",
+    "remaining_ms": "lambda.remaining_ms",
+    "estimate_cost": "lambda.estimate_cost",
+    "breaker_call": "circuit_breaker.call",
+    "breaker_configure": "circuit_breaker.configure",
+    "breaker_protect": "circuit_breaker.protect",
+    "breaker_state": "circuit_breaker.state",
+    "breaker_reset": "circuit_breaker.reset",
+    "breaker_stats": "circuit_breaker.stats",
+    "config_get": "config.get",
+    "config_require": "config.require",
+    "config_section": "config.section",
+    "config_status": "config.status",
+}
+
+# Operations without a function of their own.
+FURTHER = (
+    "metrics.use_namespace",
+    "http_client.close",
+    "http_client.reset",
+    "singleton.close",
+    "lambda.begin",
+    "lambda.end",
+    "initialization.run",
+    "initialization.note",
+)
+
+
+class Dispatcher:
+    """Finds operations by name and counts how often each one ran."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, dict[str, int]] = {}
+        for path in (*FUNCTIONS.values(), *FURTHER):
+            interface, _, operation = path.partition(".")
+            self._calls.setdefault(interface, {})[operation] = 0
+        self._registered: list[str] = []
+
+    def execute(self, interface: str, operation: str, /, **kwargs: Any) -> Any:
+        """Run *operation* of *interface* with the caller's keyword arguments."""
+        try:
+            self._calls[interface][operation] += 1
+        except (KeyError, TypeError):
+            if interface not in self._registered or not isinstance(operation, str):
+                raise self._unknown(interface, operation) from None
+            self._admit(interface, operation)
+        return getattr(_wiring.interfaces[interface], operation)(**kwargs)
+
+    def register(self, name: str, target: str) -> None:
+        """Add the interface *name*, made by calling *target* (``package.module:factory``)."""
+        if not isinstance(name, str) or not name.isidentifier():
+            msg = f"an interface name is a Python identifier, not {name!r}"
+            raise ValueError(msg)
+        if name in _wiring.interfaces or name in list(GatewayInterface):
+            msg = f"interface {name!r} exists already; choose another name"
+            raise ValueError(msg)
+        module, colon, factory = target.partition(":")
+        if not (colon and factory.isidentifier() and module.replace(".", "_").isidentifier()):
+            msg = f"an interface's target is 'package.module:factory', not {target!r}"
+            raise ValueError(msg)
+
+        def build() -> Any:
+            try:
+                return getattr(import_module(module), factory)()
+            except (ImportError, AttributeError) as error:
+                msg = f"interface {name!r} cannot be loaded from {target!r}: {error}"
+                raise ConfigurationError(msg) from error
+
+        _wiring.interfaces[name] = _wiring.lazy(name, build)
+        self._registered.append(name)
+        self._calls[name] = {}
+
+    def stats(self) -> dict[str, object]:
+        """Return path, interfaces and calls. See ``gateway.get_gateway_stats``."""
+        return {
+            "path": "pure" if _wiring.extension is None else "compiled",
+            "reason": _wiring.reason,
+            "python": sys.version.split(maxsplit=1)[0],
+            "interfaces": {
+                name: {
+                    "loaded": _wiring.is_loaded(stand_in),
+                    **_wiring.load_times(stand_in),
+                    "calls": {op: n for op, n in self._calls.get(name, {}).items() if n},
+                }
+                for name, stand_in in _wiring.interfaces.items()
+            },
+        }
+
+    def close(self) -> None:
+        """Take registered interfaces back."""
+        for name in self._registered:
+            del _wiring.interfaces[name]
+
+    def _admit(self, interface: str, operation: str) -> None:
+        """Count the first call of an operation of a registered interface."""
+        if operation.startswith("_") or not callable(
+            getattr(_wiring.interfaces[interface], operation, None)
+        ):
+            raise self._unknown(interface, operation) from None
+        self._calls[interface][operation] = 1
+
+    def _unknown(self, interface: object, operation: object) -> UnknownOperationError:
+        known: Iterable[str]
+        if isinstance(interface, str) and interface in self._calls:
+            known, given = self._calls[interface], str(operation)
+            problem = f"interface {str(interface)!r} has no operation {given!r}"
+        else:
+            known, given = _wiring.interfaces, str(interface)
+            problem = f"there is no interface {given!r}"
+        near = _wiring.difflib.get_close_matches(given, known, 3, 0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
+        return UnknownOperationError(f"{problem}; {hint}")

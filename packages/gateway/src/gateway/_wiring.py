@@ -1,0 +1,404 @@
+"""The composition root: how each core is built and which neighbours it gets.
+
+Nothing here is built before it is used. Ports are passed as `Lazy` objects, never as one of their
+bound methods, because taking the method would build the neighbour.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import RLock
+from time import perf_counter, time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any, TypeVar
+
+    from cores.cache import Cache
+    from cores.circuit_breaker import CircuitBreaker
+    from cores.config import Config
+    from cores.http_client import HttpClient
+    from cores.initialization import Initialization
+    from cores.lambda_ import Lambda
+    from cores.logging import Logger
+    from cores.metrics import Metrics
+    from cores.ports import Engine, Invocation
+    from cores.responses import Responses
+    from cores.singleton import Singletons
+    from cores.utility import Utility
+    from gateway import entrypoint
+    from gateway._dispatch import Dispatcher
+
+    T = TypeVar("T")
+
+# The agreement with fastpath_ext about what its compiled objects look like.
+NEED_ABI = 1
+
+
+class Lazy:
+    """Stands for an object that is built when one of its attributes is first used.
+
+    Methods are remembered, so a later call costs an attribute lookup. A build that fails is
+    reported to its caller and tried again by the next one. Safe under threads: one build, which
+    the other threads wait for. Pickles and copies as a reference to itself.
+    """
+
+    def __init__(self, name: str, build: Callable[[], object]) -> None:
+        self._name = name
+        self._build = build
+        self._lock = RLock()
+        self._target: object = None
+        self._is_building = False
+        self._loaded_at = 0.0
+        self._load_ms = 0.0
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("_"):  # copy, pickle and inspect probe for these
+            msg = f"{self!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        target = self._load()
+        value = getattr(target, name)
+        if callable(value):
+            with self._lock:
+                if self._target is target:  # not reset meanwhile
+                    self.__dict__[name] = value
+        return value
+
+    def __repr__(self) -> str:
+        return f"<Lazy {self._name}, {'loaded' if self._target is not None else 'not loaded'}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return lazy_named, (self._name,)
+
+    def __copy__(self) -> Lazy:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Lazy:
+        return self
+
+    def _load(self) -> object:
+        with self._lock:
+            if self._target is None:
+                if self._is_building:
+                    msg = f"{self._name} needs itself while it is being built"
+                    raise RuntimeError(msg)
+                self._is_building = True
+                began = perf_counter()
+                try:
+                    self._target = self._build()
+                finally:
+                    self._is_building = False
+                self._load_ms = (perf_counter() - began) * 1000
+                self._loaded_at = time()
+            return self._target
+
+    def _reset(self) -> None:
+        with self._lock:
+            target, self._target = self._target, None
+            for name in [name for name in self.__dict__ if not name.startswith("_")]:
+                del self.__dict__[name]
+        close = getattr(target, "close", None)
+        if close is not None:
+            close()
+
+
+class Current:
+    """Holds the invocation that is going on now, or None between invocations."""
+
+    __slots__ = ("invocation",)
+
+    def __init__(self) -> None:
+        self.invocation: Invocation | None = None
+
+
+_named: dict[str, Lazy] = {}
+
+
+def lazy(name: str, build: Callable[[], T]) -> T:
+    """Return a stand-in for what *build* returns, to be built on first use."""
+    stand_in = _named[name] = Lazy(name, build)
+    return stand_in  # type: ignore[return-value]  # that is the point: calls through it are typed
+
+
+def lazy_named(name: str) -> Lazy:
+    """Return the stand-in called *name*; what unpickling one gives."""
+    return _named[name]
+
+
+def _find_extension() -> tuple[ModuleType | None, str]:
+    """Return the compiled extension, or None and why the pure path runs."""
+    if os.environ.get("THRIFTGATE_PURE", "0") not in ("", "0"):
+        return None, "THRIFTGATE_PURE is set"
+    try:
+        import fastpath_ext
+    except ImportError as error:
+        return None, f"fastpath_ext is not installed ({error})"
+    except Exception as error:  # noqa: BLE001  a foreign or broken module may raise anything
+        return None, f"fastpath_ext cannot be imported ({type(error).__name__}: {error})"
+    if not getattr(fastpath_ext, "COMPILED", False):
+        return None, getattr(fastpath_ext, "reason", "fastpath_ext is another package")
+    abi = getattr(fastpath_ext, "ABI", None)
+    if abi != NEED_ABI:
+        return None, f"fastpath_ext speaks ABI {abi!r}, this gateway needs {NEED_ABI}"
+    return fastpath_ext, ""
+
+
+extension, reason = _find_extension()
+current = Current()
+
+
+def write_stdout(data: bytes, /) -> None:
+    """Write all of *data* to standard output, past Python's own buffers."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(1, view) :]
+
+
+def _setting(name: str, default: float, minimum: float) -> float:
+    """Return the number in the environment variable *name*."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = minimum - 1
+    if not minimum <= value < float("inf"):
+        from cores.errors import ConfigurationError
+
+        msg = f"{name} must be a number of at least {minimum:g}, not {text!r}"
+        raise ConfigurationError(msg)
+    return value
+
+
+def _build_cache() -> Cache:
+    from cores.cache import Cache
+
+    engine: Callable[..., Engine]
+    if extension is None:
+        from cores.store import Store
+
+        engine = Store
+    else:
+        engine = extension.Store
+    max_bytes = int(_setting("THRIFTGATE_CACHE_MAX_BYTES", 0, 0))
+    return Cache(
+        engine,
+        max_entries=int(_setting("THRIFTGATE_CACHE_MAX_ENTRIES", 1000, 1)),
+        max_bytes=max_bytes or None,
+        current=current,
+    )
+
+
+def _build_logging() -> Logger:
+    from cores.logging import LEVELS, Logger
+
+    name = "THRIFTGATE_LOG_LEVEL"
+    level = os.environ.get(name, "")
+    if not level:
+        name = "AWS_LAMBDA_LOG_LEVEL"
+        level = os.environ.get(name, "") or "INFO"
+    if level.upper() not in LEVELS:
+        from cores.errors import ConfigurationError
+
+        msg = f"{name} must be one of {', '.join(LEVELS)}, not {level!r}"
+        raise ConfigurationError(msg)
+    return Logger(
+        write=write_stdout,
+        level=level,
+        buffer_bytes=int(_setting("THRIFTGATE_LOG_BUFFER", 65_536, 0)),
+        current=current,
+        watch=watch,
+    )
+
+
+def _build_metrics() -> Metrics:
+    from cores.metrics import Metrics
+
+    return Metrics(
+        write=write_stdout,
+        namespace=os.environ.get("THRIFTGATE_METRICS_NAMESPACE") or "thriftgate",
+        max_identities=int(_setting("THRIFTGATE_METRICS_MAX_IDENTITIES", 10, 0)),
+        current=current,
+        watch=watch,
+    )
+
+
+def _build_singleton() -> Singletons:
+    from cores.singleton import Singletons
+
+    return Singletons()
+
+
+def _build_http_client() -> HttpClient:
+    from cores.http_client import HttpClient
+
+    return HttpClient(
+        current=current,
+        breaker=circuit_breaker,
+        log=logging,
+        timeout=_setting("THRIFTGATE_HTTP_TIMEOUT", 10.0, 0.001),
+    )
+
+
+def _build_utility() -> Utility:
+    from cores.utility import Utility
+
+    return Utility(current=current)
+
+
+def _build_initialization() -> Initialization:
+    from cores.initialization import Initialization
+
+    return Initialization(current=current, log=logging)
+
+
+def _build_lambda() -> Lambda:
+    from cores.lambda_ import Lambda
+
+    return Lambda(current=current, responses=responses, log=logging)
+
+
+def _build_responses() -> Responses:
+    from cores.responses import Responses
+
+    return Responses()
+
+
+def _build_circuit_breaker() -> CircuitBreaker:
+    from cores.circuit_breaker import CircuitBreaker
+
+    return CircuitBreaker()
+
+
+def _build_config() -> Config:
+    from cores.config import Config
+
+    return Config()
+
+
+def _build_watch() -> entrypoint.DeadlineWatch:
+    from gateway.entrypoint import DeadlineWatch
+
+    return DeadlineWatch(current, flush)
+
+
+def _import_entrypoint() -> ModuleType:
+    from gateway import entrypoint
+
+    return entrypoint
+
+
+def _build_dispatcher() -> Dispatcher:
+    from gateway._dispatch import Dispatcher
+
+    return Dispatcher()
+
+
+def _import_difflib() -> ModuleType:
+    import difflib
+
+    return difflib
+
+
+watch = lazy("watch", _build_watch)
+cache = lazy("cache", _build_cache)
+logging = lazy("logging", _build_logging)
+metrics = lazy("metrics", _build_metrics)
+singleton = lazy("singleton", _build_singleton)
+http_client = lazy("http_client", _build_http_client)
+utility = lazy("utility", _build_utility)
+initialization = lazy("initialization", _build_initialization)
+lambda_ = lazy("lambda", _build_lambda)
+responses = lazy("responses", _build_responses)
+circuit_breaker = lazy("circuit_breaker", _build_circuit_breaker)
+config = lazy("config", _build_config)
+
+# Parts of the gateway itself that many functions never need.
+entry = lazy("gateway.entrypoint", _import_entrypoint)
+dispatcher = lazy("gateway.dispatcher", _build_dispatcher)
+difflib = lazy("difflib", _import_difflib)
+
+# Every interface by name; register_interface adds to it.
+interfaces: dict[str, Any] = {
+    "cache": cache,
+    "logging": logging,
+    "metrics": metrics,
+    "singleton": singleton,
+    "http_client": http_client,
+    "utility": utility,
+    "initialization": initialization,
+    "lambda": lambda_,
+    "circuit_breaker": circuit_breaker,
+    "config": config,
+}
+
+
+def preload(*names: str) -> None:
+    """Build the cores of the interfaces *names* now."""
+    for name in names:
+        if name not in interfaces:
+            msg = f"an interface is one of {', '.join(interfaces)}, not {name!r}"
+            raise ValueError(msg)
+    for name in names:
+        interfaces[name]._load()  # noqa: SLF001  Lazy's own module
+
+
+def flush() -> None:
+    """Write what the logging and metrics cores hold, if they are loaded."""
+    for core in (logging, metrics):
+        if is_loaded(core):
+            core.flush()
+
+
+def is_loaded(stand_in: object) -> bool:
+    """Tell whether the object behind *stand_in* is built."""
+    return stand_in._target is not None  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+_ERRORS = (
+    "CallerError",
+    "CircuitOpenError",
+    "ConfigurationError",
+    "ConnectError",
+    "DeadlineError",
+    "GatewayError",
+    "LimitError",
+    "MissingDependencyError",
+    "ProtocolError",
+    "RemoteError",
+    "TlsError",
+    "TooLargeError",
+    "TransferError",
+    "UnknownOperationError",
+)
+
+
+def late_name(name: str) -> object:
+    """Return the enumeration or exception that ``gateway.<name>`` stands for."""
+    if name == "GatewayInterface":
+        from gateway._dispatch import GatewayInterface
+
+        return GatewayInterface
+    if name in _ERRORS:
+        from cores import errors
+
+        return getattr(errors, name)
+    msg = f"module 'gateway' has no attribute {name!r}"
+    raise AttributeError(msg, name=name)
+
+
+def load_times(stand_in: Any) -> dict[str, float]:
+    """Return when the object behind *stand_in* was built, and how long that took."""
+    if not is_loaded(stand_in):
+        return {}
+    return {"loaded_at": stand_in._loaded_at, "load_ms": stand_in._load_ms}  # noqa: SLF001
+
+
+def reset() -> None:
+    """Forget every built core and the current invocation."""
+    current.invocation = None
+    for stand_in in _named.values():
+        stand_in._reset()  # noqa: SLF001
