@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 # Loaded by the Lambda runtime before any handler (3.11 to 3.14 alike), so free for us.
 RUNTIME = """
-import __future__, json, logging, re, decimal, threading, contextlib, functools, collections.abc, enum, types
-import itertools, operator, keyword, reprlib, weakref, copyreg, string, textwrap, traceback
+import __future__, json, logging, re, decimal, threading, contextlib, functools
+import collections.abc, enum, types, itertools, operator, keyword, reprlib, weakref, copyreg
+import string, textwrap, traceback
 import linecache, warnings, math, numbers, io, os, sys, time, atexit, abc, codecs, importlib, site
 """
 

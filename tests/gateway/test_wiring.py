@@ -11,7 +11,11 @@ from gateway import ConfigurationError, _wiring
 from gateway._wiring import Lazy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import Fresh
+
+    Written = Callable[[], list[dict[str, object]]]
 
 
 class Recording(Lazy):
@@ -71,30 +75,6 @@ def test_building_a_core_touches_no_neighbour(monkeypatch: pytest.MonkeyPatch) -
             gateway.cache_stats,
         ),
         (
-            "THRIFTGATE_LOG_BUFFER",
-            "-1",
-            "THRIFTGATE_LOG_BUFFER must be a number of at least 0, not '-1'",
-            gateway.log_stats,
-        ),
-        (
-            "THRIFTGATE_LOG_LEVEL",
-            "LOUD",
-            (
-                "THRIFTGATE_LOG_LEVEL must be one of TRACE, DEBUG, INFO, WARN, WARNING, ERROR, "
-                "FATAL, CRITICAL, not 'LOUD'"
-            ),
-            gateway.log_stats,
-        ),
-        (
-            "AWS_LAMBDA_LOG_LEVEL",
-            "quiet",
-            (
-                "AWS_LAMBDA_LOG_LEVEL must be one of TRACE, DEBUG, INFO, WARN, WARNING, ERROR, "
-                "FATAL, CRITICAL, not 'quiet'"
-            ),
-            gateway.log_stats,
-        ),
-        (
             "THRIFTGATE_METRICS_MAX_IDENTITIES",
             "nan",
             "THRIFTGATE_METRICS_MAX_IDENTITIES must be a number of at least 0, not 'nan'",
@@ -125,6 +105,36 @@ def test_a_wrong_setting_is_one_clear_error(
     call()  # and the next call tries again
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "THRIFTGATE_LOG_BUFFER",
+            "-1",
+            "THRIFTGATE_LOG_BUFFER must be a number of at least 0, not '-1'",
+        ),
+        (
+            "THRIFTGATE_LOG_LEVEL",
+            "LOUD",
+            "THRIFTGATE_LOG_LEVEL must be one of TRACE, DEBUG, INFO, WARN, WARNING, ERROR, FATAL, "
+            "CRITICAL, not 'LOUD'",
+        ),
+        (
+            "AWS_LAMBDA_LOG_LEVEL",
+            "quiet",
+            "AWS_LAMBDA_LOG_LEVEL must be one of TRACE, DEBUG, INFO, WARN, WARNING, ERROR, FATAL, "
+            "CRITICAL, not 'quiet'",
+        ),
+    ],
+)
+def test_a_wrong_setting_of_the_log_is_its_first_line(
+    monkeypatch: pytest.MonkeyPatch, written: Written, name: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    gateway.log_info("the function goes on")
+    assert [line["message"] for line in written()] == [message, "the function goes on"]
+
+
 def test_settings_reach_their_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THRIFTGATE_CACHE_MAX_ENTRIES", "1")
     monkeypatch.setenv("THRIFTGATE_METRICS_NAMESPACE", "Home")
@@ -137,7 +147,7 @@ def test_settings_reach_their_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gateway.log_stats()["bytes"] == 0
 
 
-def test_own_log_level_wins_over_lambdas(monkeypatch: pytest.MonkeyPatch, written: object) -> None:
+def test_own_log_level_wins_over_lambdas(monkeypatch: pytest.MonkeyPatch, written: Written) -> None:
     monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", "ERROR")
     gateway.log_info("unheard")
     gateway.reset()

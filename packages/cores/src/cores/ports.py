@@ -5,7 +5,7 @@ and imports this module for type checking only: importing ``typing`` at run time
 about a tenth of a bare function's start.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -82,3 +82,38 @@ class Breaker(Protocol):
     """Named circuit breakers."""
 
     def call(self, name: str, func: Callable[..., T], /, *args: Any, **kwargs: Any) -> T: ...
+
+
+class Responses(Protocol):
+    """Builds what HTTP front ends and Alexa accept as an answer."""
+
+    def respond(
+        self,
+        kind: str,
+        status: int = 200,
+        body: object = None,
+        headers: Mapping[str, object] | None = None,
+        *,
+        cookies: Sequence[str] = (),
+        base64: bool = False,
+    ) -> dict[str, object]: ...
+    def alexa_response(
+        self,
+        speech: str | None = None,
+        *,
+        ssml: str | None = None,
+        reprompt: str | None = None,
+        card: Mapping[str, object] | None = None,
+        end_session: bool | None = None,
+        session: Mapping[str, object] | None = None,
+        directives: Sequence[Mapping[str, object]] | None = None,
+    ) -> dict[str, object]: ...
+    def alexa_error_response(
+        self,
+        event: object,
+        type: str,
+        message: str,
+        *,
+        namespace: str = "Alexa",
+        payload: Mapping[str, object] | None = None,
+    ) -> dict[str, object]: ...

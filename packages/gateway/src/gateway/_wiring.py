@@ -156,20 +156,27 @@ def write_stdout(data: bytes, /) -> None:
         view = view[os.write(1, view) :]
 
 
-def _setting(name: str, default: float, minimum: float) -> float:
-    """Return the number in the environment variable *name*."""
+def _number(name: str, default: float, minimum: float) -> tuple[float, str]:
+    """Return the number in the environment variable *name*, and what is wrong with it."""
     text = os.environ.get(name, "").strip()
     if not text:
-        return default
+        return default, ""
     try:
         value = float(text)
     except ValueError:
         value = minimum - 1
-    if not minimum <= value < float("inf"):
+    if minimum <= value < float("inf"):
+        return value, ""
+    return default, f"{name} must be a number of at least {minimum:g}, not {text!r}"
+
+
+def _setting(name: str, default: float, minimum: float) -> float:
+    """Return the number in the environment variable *name*; raise if it is none."""
+    value, problem = _number(name, default, minimum)
+    if problem:
         from cores.errors import ConfigurationError
 
-        msg = f"{name} must be a number of at least {minimum:g}, not {text!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(problem)
     return value
 
 
@@ -195,23 +202,26 @@ def _build_cache() -> Cache:
 def _build_logging() -> Logger:
     from cores.logging import LEVELS, Logger
 
-    name = "THRIFTGATE_LOG_LEVEL"
-    level = os.environ.get(name, "")
-    if not level:
-        name = "AWS_LAMBDA_LOG_LEVEL"
-        level = os.environ.get(name, "") or "INFO"
-    if level.upper() not in LEVELS:
-        from cores.errors import ConfigurationError
-
-        msg = f"{name} must be one of {', '.join(LEVELS)}, not {level!r}"
-        raise ConfigurationError(msg)
-    return Logger(
+    # A wrong setting of the log must not take the function down: it is the log's first line.
+    level = "INFO"
+    buffer_size, problem = _number("THRIFTGATE_LOG_BUFFER", 65_536, 0)
+    for name in ("THRIFTGATE_LOG_LEVEL", "AWS_LAMBDA_LOG_LEVEL"):
+        given = os.environ.get(name, "")
+        if given.upper() in LEVELS:
+            level = given
+            break
+        if given and not problem:
+            problem = f"{name} must be one of {', '.join(LEVELS)}, not {given!r}"
+    logger = Logger(
         write=write_stdout,
         level=level,
-        buffer_bytes=int(_setting("THRIFTGATE_LOG_BUFFER", 65_536, 0)),
+        buffer_bytes=int(buffer_size),
         current=current,
         watch=watch,
     )
+    if problem:
+        logger.warning(problem)
+    return logger
 
 
 def _build_metrics() -> Metrics:

@@ -1,0 +1,598 @@
+"""The cache engine in plain Python: a bounded store with expiry.
+
+``fastpath_ext.Store`` is the same class, compiled; one contract suite runs on both.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from _thread import RLock
+from collections import OrderedDict
+from math import inf
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+    from typing import Any, NoReturn
+
+_MOST_ENTRIES = 2**30
+_MOST_BYTES = 2**62
+# A reading further behind the latest one than this is a clock that was set back, not a
+# thread that was held up between reading the clock and using the reading.
+_JITTER_S = 1.0
+
+
+class Store:
+    """A bounded mapping in memory whose entries may expire.
+
+    *max_entries* bounds how many entries there are, *max_bytes* how large they are together.
+    An entry's size is the *size* given to ``set``, else what *sizeof(value)* returns, else an
+    estimate: ``sys.getsizeof`` of the key and the value, together with everything that str,
+    bytes, numbers, lists, tuples and dicts hold, each object once; of other objects only the
+    outside. Without *max_bytes* nothing is measured.
+    An entry larger than *max_bytes* is evicted at once and pushes nothing else out.
+
+    *default_ttl* is the lifetime in seconds of entries stored without one; None is for ever.
+    Time is wall time, so entries also age while the process is frozen; it is exact to some ten
+    milliseconds. When the clock is set back, time goes on from the latest reading: nothing that
+    has expired comes back, and nothing lives longer than its lifetime. *clock* replaces the
+    system's clock by a callable that returns seconds since the epoch.
+
+    *policy* chooses what to evict: ``"lru"`` the least recently used entry, ``"s3fifo"`` what
+    S3-FIFO (Yang et al., SOSP 2023) chooses, which keeps popular entries through scans.
+    *on_evict(key, value)* is called, after the store has changed, for each entry that left to
+    make room; what it raises reaches the caller. It is not called for expired, replaced,
+    deleted or cleared entries.
+
+    Safe under threads. Keys, values and callbacks may use the store from within.
+    A ``Store`` can be neither copied nor pickled.
+
+    >>> store = Store(max_entries=100, default_ttl=300)
+    >>> store["answer"] = 42
+    >>> store.get("answer")
+    42
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_clock",
+        "_counts_bytes",
+        "_default_ttl",
+        "_entries",
+        "_evictions",
+        "_expirations",
+        "_hit",
+        "_hits",
+        "_latest",
+        "_lock",
+        "_max_bytes",
+        "_max_entries",
+        "_misses",
+        "_offset",
+        "_on_evict",
+        "_policy",
+        "_queue",
+        "_sizeof",
+    )
+
+    def __init__(
+        self,
+        max_entries: int = 1024,
+        *,
+        max_bytes: int | None = None,
+        default_ttl: float | None = None,
+        policy: str = "lru",
+        clock: Callable[[], float] | None = None,
+        sizeof: Callable[[Any], int] | None = None,
+        on_evict: Callable[[Any, Any], object] | None = None,
+    ) -> None:
+        _check_bound("max_entries", max_entries, _MOST_ENTRIES)
+        if max_bytes is not None:
+            _check_bound("max_bytes", max_bytes, _MOST_BYTES)
+        elif sizeof is not None:
+            msg = "sizeof needs max_bytes: without a bound nothing is measured"
+            raise ValueError(msg)
+        if default_ttl is not None:
+            default_ttl = _lifetime("default_ttl", default_ttl)
+        if policy not in {"lru", "s3fifo"}:
+            msg = f"policy must be 'lru' or 's3fifo', not {policy!r}"
+            raise ValueError(msg)
+        for name, option in (("clock", clock), ("sizeof", sizeof), ("on_evict", on_evict)):
+            if option is not None and not callable(option):
+                msg = f"{name} must be callable or None, not {option!r}"
+                raise TypeError(msg)
+        self._max_entries = max_entries
+        self._max_bytes = inf if max_bytes is None else max_bytes
+        self._counts_bytes = max_bytes is not None
+        self._default_ttl = default_ttl
+        self._policy = _Lru if policy == "lru" else _S3Fifo
+        self._clock = time.time if clock is None else clock
+        self._sizeof = sizeof
+        self._on_evict = on_evict
+        # Latest time seen, and how far time is ahead of a clock that was set back.
+        self._latest = 0.0
+        self._offset = 0.0
+        self._hits = self._misses = self._expirations = self._evictions = 0
+        # Re-entrant: a destructor may run, and use the store, wherever memory is allocated.
+        self._lock = RLock()
+        self.clear()
+
+    def get(self, key: Hashable, default: Any = None) -> Any:
+        """Return the value stored under *key*, or *default* on a miss.
+
+        A hit returns the object that was stored, and counts as a use of the entry.
+        """
+        # Without the lock: each step is atomic under the GIL and on free-threaded builds, and
+        # may meet an entry that is just being removed.
+        entry = self._entries.get(key)
+        if entry is None:
+            self._misses += 1
+            return default
+        if entry.expires is not None:
+            now = self._clock() + self._offset
+            if not self._latest <= now < inf:
+                now = self._straighten(now)
+            self._latest = now
+            if now >= entry.expires:
+                self._forget(key, entry)
+                self._misses += 1
+                return default
+        self._hits += 1
+        try:  # noqa: SIM105  contextlib.suppress costs more than the rest of this method
+            self._hit(entry)
+        except KeyError:
+            pass
+        return entry.value
+
+    def set(
+        self, key: Hashable, value: Any, ttl: float | None = None, *, size: int | None = None
+    ) -> None:
+        """Store *value* under *key*, evicting others if there is no room.
+
+        *ttl* is the lifetime in seconds, more than 0, or ``math.inf``; None is the store's
+        default. *size* is the entry's size in bytes, for stores with *max_bytes*.
+        An existing entry is replaced and starts a new lifetime.
+        """
+        self._insert(key, value, self._expiry(ttl), size)
+
+    def delete(self, key: Hashable) -> bool:
+        """Remove the entry under *key* and say whether there was a living one."""
+        with self._lock:
+            entry = self._remove(key)
+            return entry is not None and self._is_alive(entry)
+
+    def clear(self) -> None:
+        """Remove all entries. The statistics go on."""
+        entries: dict[Hashable, _Entry] = {}
+        queue = self._policy()
+        hit: Callable[[_Entry], None] = queue.hit if _has_gil() else self._hit_locked
+        with self._lock:
+            gone = getattr(self, "_entries", None), getattr(self, "_queue", None)
+            self._entries, self._queue, self._hit, self._bytes = entries, queue, hit, 0
+        # Destructors run here, outside the lock.
+        del gone
+
+    def contains(self, key: Hashable) -> bool:
+        """Say whether there is a living entry under *key*, without counting as a use."""
+        entry = self._entries.get(key)
+        return entry is not None and (entry.expires is None or self._now() < entry.expires)
+
+    def get_many(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
+        """Return a dict of those *keys* that hit, in their order.
+
+        Other threads may change the store between two of the keys.
+        """
+        found: dict[Any, Any] = {}
+        for key in keys:
+            value = self.get(key, found)
+            if value is not found:
+                found[key] = value
+        return found
+
+    def set_many(self, items: Mapping[Any, Any], ttl: float | None = None) -> None:
+        """Store each pair of the mapping *items*, all with the lifetime *ttl*.
+
+        Other threads may change the store between two of the pairs.
+        """
+        expires = self._expiry(ttl)
+        for key, value in items.items():
+            self._insert(key, value, expires, None)
+
+    def touch(self, key: Hashable, ttl: float | None = None) -> bool:
+        """Start a new lifetime for the entry under *key* and say whether there was one.
+
+        *ttl* is as in ``set``. Counts as a use of the entry, not as a hit or miss.
+        """
+        expires = self._expiry(ttl)
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return False
+            if not self._is_alive(entry):
+                self._forget(key, entry)
+                return False
+            entry.expires = expires
+            self._use(entry)
+            return True
+
+    def pop(self, key: Hashable, default: Any = None) -> Any:
+        """Remove the entry under *key* and return its value, or *default* on a miss."""
+        with self._lock:
+            entry = self._remove(key)
+            if entry is None or not self._is_alive(entry):
+                self._misses += 1
+                return default
+            self._hits += 1
+            return entry.value
+
+    def items(self) -> list[tuple[Any, Any]]:
+        """Return the living entries as a list of pairs, without counting as a use.
+
+        With the policy ``"lru"`` the least recently used entry comes first.
+        """
+        with self._lock:
+            entries = self._queue.in_order()
+            now = self._now() if any(entry.expires is not None for entry in entries) else 0.0
+            return [
+                (entry.key, entry.value)
+                for entry in entries
+                if entry.expires is None or now < entry.expires
+            ]
+
+    def resize(self, max_entries: int | None = None, *, max_bytes: int | None = None) -> None:
+        """Change the bounds, evicting what no longer fits. None leaves a bound as it is.
+
+        *max_bytes* can be changed only in a store that was made with one.
+        """
+        if max_entries is not None:
+            _check_bound("max_entries", max_entries, _MOST_ENTRIES)
+        if max_bytes is not None:
+            _check_bound("max_bytes", max_bytes, _MOST_BYTES)
+            if not self._counts_bytes:
+                msg = "max_bytes cannot be added: make a new Store with max_bytes"
+                raise ValueError(msg)
+        gone: list[_Entry] = []
+        with self._lock:
+            if max_entries is not None:
+                self._max_entries = max_entries
+            if max_bytes is not None:
+                self._max_bytes = max_bytes
+            self._make_room(0, 0, gone)
+        self._announce(gone)
+
+    def stats(self) -> dict[str, int]:
+        """Return how many entries and bytes there are, and what has happened so far.
+
+        The keys are entries, bytes, hits, misses, expirations and evictions. Entries that have
+        expired are counted until they are met; bytes is 0 without *max_bytes*.
+        """
+        return {
+            "entries": len(self._entries),
+            "bytes": self._bytes,
+            "hits": self._hits,
+            "misses": self._misses,
+            "expirations": self._expirations,
+            "evictions": self._evictions,
+        }
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return self.contains(key)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([key for key, _ in self.items()])
+
+    def __getitem__(self, key: Hashable) -> Any:
+        value = self.get(key, _MISSING)
+        if value is _MISSING:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: Hashable, value: Any) -> None:
+        self._insert(key, value, self._expiry(None), None)
+
+    def __delitem__(self, key: Hashable) -> None:
+        if not self.delete(key):
+            raise KeyError(key)
+
+    def __reduce__(self) -> NoReturn:
+        msg = "a Store can be neither copied nor pickled; take what items() returns"
+        raise TypeError(msg)
+
+    def _insert(self, key: Hashable, value: Any, expires: float | None, size: int | None) -> None:
+        if size is not None or self._counts_bytes:
+            size = self._measure(key, value, size)
+        gone: list[_Entry] = []
+        with self._lock:
+            # What is replaced is held until the lock is free, like everything that leaves.
+            replaced = self._place(key, value, expires, size or 0, gone)
+        del replaced
+        if gone:
+            self._announce(gone)
+
+    def _place(
+        self, key: Hashable, value: Any, expires: float | None, size: int, gone: list[_Entry]
+    ) -> object:
+        """Make *value* the value under *key*, and return what it replaced."""
+        replaced: object = None
+        while True:
+            entries = self._entries
+            entry = entries.get(key)
+            if size > self._max_bytes:
+                gone.append(_Entry(key, value, expires, hash(key)))
+                self._evictions += 1
+                return self._remove(key)
+            if entry is None:
+                new = _Entry(key, value, expires, hash(key))
+                self._make_room(1, size, gone)
+                if self._add(new, size, entries):
+                    return replaced
+            elif self._bytes - entry.size + size > self._max_bytes:
+                # It enters anew, so as not to be evicted for its own sake.
+                replaced = self._remove(key)
+            else:
+                self._use(entry)
+                if entry.dead or self._entries is not entries:
+                    continue
+                replaced = entry.value
+                self._bytes += size - entry.size
+                entry.size = size
+                # In this order: get reads them without the lock, the other way round.
+                entry.value = value
+                entry.expires = expires
+                return replaced
+
+    def _add(self, new: _Entry, size: int, entries: dict[Hashable, _Entry]) -> bool:
+        """Add an entry unless its key has got one, which the key's own code may bring about."""
+        if entries.setdefault(new.key, new) is not new:
+            return False
+        queue = self._queue
+        try:
+            queue.add(new)
+        except MemoryError:
+            self._remove(new.key)
+            raise
+        # Meanwhile a destructor may have removed it again.
+        if new.dead or self._entries is not entries:
+            queue.discard(new)
+        else:
+            new.size = size
+            self._bytes += size
+        return True
+
+    def _make_room(self, entries: int, size: int, gone: list[_Entry]) -> None:
+        while (
+            len(self._entries) + entries > self._max_entries or self._bytes + size > self._max_bytes
+        ):
+            victim = self._queue.victim(len(self._entries))
+            if victim is None:
+                return
+            entry = self._remove(victim.key)
+            if entry is not None:
+                self._evictions += 1
+                gone.append(entry)
+
+    def _use(self, entry: _Entry) -> None:
+        try:  # noqa: SIM105  contextlib.suppress costs more than the rest
+            self._queue.hit(entry)
+        except KeyError:  # it is just being added or removed
+            pass
+
+    def _remove(self, key: Hashable) -> _Entry | None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            entry.dead = True
+            self._bytes -= entry.size
+            self._queue.discard(entry)
+        return entry
+
+    def _forget(self, key: Hashable, entry: _Entry) -> None:
+        """Remove *entry*, which was seen to have expired, unless it was replaced since."""
+        with self._lock:
+            if self._entries.get(key) is entry and not self._is_alive(entry):
+                self._remove(key)
+
+    def _is_alive(self, entry: _Entry) -> bool:
+        if entry.expires is None or self._now() < entry.expires:
+            return True
+        self._expirations += 1
+        return False
+
+    def _announce(self, gone: list[_Entry]) -> None:
+        if self._on_evict is not None:
+            for entry in gone:
+                self._on_evict(entry.key, entry.value)
+
+    def _measure(self, key: Hashable, value: Any, size: int | None) -> int:
+        name = "size"
+        if size is None:
+            if self._sizeof is None:
+                return _estimate(key, value)
+            name, size = "sizeof(value)", self._sizeof(value)
+        if type(size) is bool or not isinstance(size, int):
+            msg = f"{name} must be an int of at least 0, not {size!r}"
+            raise TypeError(msg)
+        if size < 0:
+            msg = f"{name} must be an int of at least 0, not {size!r}"
+            raise ValueError(msg)
+        return size if self._counts_bytes else 0
+
+    def _expiry(self, ttl: float | None) -> float | None:
+        ttl = self._default_ttl if ttl is None else _lifetime("ttl", ttl)
+        return None if ttl is None or ttl == inf else self._now() + ttl
+
+    def _now(self) -> float:
+        now = self._clock() + self._offset
+        if not self._latest <= now < inf:
+            now = self._straighten(now)
+        self._latest = now
+        return now
+
+    def _straighten(self, now: float) -> float:
+        """Return the time, given a reading that lies before the latest one or is no time."""
+        if not -inf < now < inf:
+            msg = f"clock must return a finite number of seconds, not {now!r}"
+            raise ValueError(msg)
+        if now < self._latest - _JITTER_S:
+            self._offset += self._latest - now
+        return self._latest
+
+    def _hit_locked(self, entry: _Entry) -> None:
+        with self._lock:
+            self._queue.hit(entry)
+
+
+class _Entry:
+    __slots__ = ("dead", "expires", "frequency", "hash", "is_main", "key", "size", "value")
+
+    def __init__(self, key: Hashable, value: Any, expires: float | None, hash_: int) -> None:
+        self.key = key
+        self.value = value
+        self.expires = expires
+        self.size = 0
+        self.hash = hash_
+        self.dead = False
+        self.frequency = 0
+        self.is_main = False
+
+
+class _Lru(OrderedDict[_Entry, None]):
+    """The entries, least recently used first."""
+
+    __slots__ = ()
+
+    hit = OrderedDict[_Entry, None].move_to_end
+
+    def add(self, entry: _Entry) -> None:
+        self[entry] = None
+
+    def discard(self, entry: _Entry) -> None:
+        self.pop(entry, None)
+
+    def victim(self, _: int) -> _Entry | None:
+        return self.popitem(last=False)[0] if self else None
+
+    def in_order(self) -> list[_Entry]:
+        return list(self)
+
+
+class _S3Fifo:
+    """Three queues: new entries, those used again, and hashes of what was evicted while new."""
+
+    __slots__ = ("_bits", "_evicted", "_ghosts", "_main", "_small", "_window")
+
+    def __init__(self) -> None:
+        self._small: OrderedDict[_Entry, None] = OrderedDict()
+        self._main: OrderedDict[_Entry, None] = OrderedDict()
+        # A table in which a later hash overwrites an earlier one in its place.
+        self._ghosts: dict[int, tuple[int, int]] = {}
+        self._bits = 0
+        self._window = 0
+        self._evicted = 0
+
+    def hit(self, entry: _Entry) -> None:
+        if entry.frequency < 3:  # noqa: PLR2004  two bits, as in the paper
+            entry.frequency += 1
+
+    def add(self, entry: _Entry) -> None:
+        tag = _mix(entry.hash)
+        ghost = self._ghosts.get(tag >> (32 - self._bits))
+        if ghost is not None and ghost[0] == tag and self._evicted - ghost[1] < self._window:
+            entry.is_main = True
+            self._main[entry] = None
+        else:
+            self._small[entry] = None
+
+    def discard(self, entry: _Entry) -> None:
+        (self._main if entry.is_main else self._small).pop(entry, None)
+
+    def victim(self, count: int) -> _Entry | None:
+        small, main = self._small, self._main
+        while small or main:
+            if len(small) * 10 >= count or not main:
+                entry = next(iter(small))
+                if entry.frequency <= 1:
+                    self._remember(_mix(entry.hash), count)
+                    del small[entry]
+                    return entry
+                main[entry] = None
+                entry.is_main = True
+                entry.frequency = 0
+                del small[entry]
+            else:
+                entry = next(iter(main))
+                if entry.frequency == 0:
+                    del main[entry]
+                    return entry
+                entry.frequency -= 1
+                main.move_to_end(entry)
+        return None
+
+    def in_order(self) -> list[_Entry]:
+        return [*self._small, *self._main]
+
+    def _remember(self, tag: int, count: int) -> None:
+        self._window = count
+        while 1 << self._bits < 2 * count:
+            self._bits += 1
+            self._ghosts.clear()
+        self._evicted += 1
+        self._ghosts[tag >> (32 - self._bits)] = tag, self._evicted
+
+
+_MISSING = object()
+
+
+def _has_gil() -> bool:
+    check = getattr(sys, "_is_gil_enabled", None)
+    return check is None or bool(check())
+
+
+def _mix(hash_: int) -> int:
+    """Spread a hash over 32 bits: the upper half of a product with the golden ratio."""
+    return ((hash_ * 0x9E3779B97F4A7C15) >> 32) & 0xFFFFFFFF
+
+
+def _check_bound(name: str, bound: object, most: int) -> None:
+    if type(bound) is bool or not isinstance(bound, int):
+        msg = f"{name} must be an int from 1 to {most}, not {bound!r}"
+        raise TypeError(msg)
+    if not 1 <= bound <= most:
+        msg = f"{name} must be an int from 1 to {most}, not {bound!r}"
+        raise ValueError(msg)
+
+
+def _lifetime(name: str, ttl: object) -> float:
+    msg = "{} must be a number of seconds above 0, math.inf or None, not {!r}"
+    if type(ttl) is bool or not isinstance(ttl, int | float):
+        raise TypeError(msg.format(name, ttl))
+    try:
+        seconds = float(ttl)
+    except OverflowError:
+        seconds = inf if ttl > 0 else -inf
+    if not seconds > 0:
+        raise ValueError(msg.format(name, ttl))
+    return seconds
+
+
+def _estimate(key: object, value: object) -> int:
+    """Return the bytes of *key* and *value* with what they hold, each object once."""
+    getsizeof = sys.getsizeof
+    total = 0
+    seen = set()
+    stack = [key, value]
+    while stack:
+        item = stack.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        total += getsizeof(item)
+        if type(item) is dict:
+            stack += item
+            stack += item.values()
+        elif type(item) is list or type(item) is tuple:
+            stack += item
+    return total
