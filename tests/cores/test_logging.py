@@ -6,6 +6,7 @@ import decimal
 import enum
 import json
 import threading
+from contextvars import ContextVar
 from types import SimpleNamespace
 
 import pytest
@@ -68,7 +69,14 @@ def watch() -> Watch:
 
 @pytest.fixture
 def logger(output: Output, clock: FakeClock, current: SimpleNamespace, watch: Watch) -> Logger:
-    return Logger(write=output, clock=clock, current=current, watch=watch, level="DEBUG")
+    return Logger(
+        write=output,
+        clock=clock,
+        current=current,
+        watch=watch,
+        level="DEBUG",
+        variable=ContextVar("bound"),
+    )
 
 
 def test_a_line_is_one_json_object_in_fixed_order(logger: Logger, output: Output) -> None:
@@ -137,9 +145,10 @@ def test_an_unknown_level_is_refused() -> None:
 
 def test_works_alone_and_silently() -> None:
     logger = Logger()
-    logger.info("m")
-    logger.current = None
+    with logger.context(order=1):
+        logger.info("m")
     assert logger.stats()["lines"]["INFO"] == 1
+    assert logger.stats()["bytes"] == 80
 
 
 def test_within_an_invocation_lines_are_one_write(

@@ -102,11 +102,6 @@ ALSO = {
     "alexa_error_response": {"cores.responses"},
     "http_preconnect": {"cores.logging"},  # says why there is no connection
 }
-# Standard library beyond the runtime's, by core; everything else is free.
-BEYOND = {
-    "cache": set(),
-    "logging": {"contextvars", "_contextvars"},
-}
 
 
 def loaded_by(fresh: Fresh, statement: str, **environment: str) -> set[str]:
@@ -154,8 +149,7 @@ def test_a_core_imports_what_the_runtime_has_loaded(fresh: Fresh, interface: str
     modules = loaded_by(
         fresh, f"import gateway\ngateway.preload({interface!r})", THRIFTGATE_PURE="1"
     )
-    foreign = {name for name in modules if not name.startswith(OURS)}
-    assert foreign <= BEYOND.get(interface, set())
+    assert {name for name in modules if not name.startswith(OURS)} == set()
 
 
 DECORATED = """

@@ -25,7 +25,7 @@ class Cache:
     """A bounded cache with a time to live per entry, over a compiled or a pure engine.
 
     Entries live as long as the environment does and are never shared with another one.
-    Time is wall time, so an entry also ages while the environment is frozen.
+    Time is wall time, so an entry also ages while the environment is frozen; *clock* replaces it.
     Safe under threads.
 
     >>> from cores.store import Store
@@ -42,13 +42,13 @@ class Cache:
         max_entries: int = 1000,
         max_bytes: int | None = None,
         default_ttl: float | None = None,
-        clock: Clock = time.time,
+        clock: Clock | None = None,
         current: Current = SimpleNamespace(invocation=None),  # noqa: B008  never written here
     ) -> None:
         store = engine(
             max_entries=max_entries, max_bytes=max_bytes, default_ttl=default_ttl, clock=clock
         )
-        self._clock = clock
+        self._clock = time.time if clock is None else clock
         self._current = current
         self._flights: dict[Hashable, _Flight] = {}
         self._flights_lock = threading.Lock()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from contextvars import ContextVar
 from json import JSONEncoder
 from json.encoder import encode_basestring
 from math import isfinite
@@ -17,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from cores.ports import Clock, Current, Invocation, Watch, Write
+    from cores.ports import Clock, Current, Invocation, Variable, Watch, Write
+
+    # The invocation that the keys were bound in, and the keys.
+    Bound = tuple[Invocation | None, dict[str, object]]
 
 DEBUG, INFO, WARNING, ERROR, CRITICAL = 10, 20, 30, 40, 50
 
@@ -91,6 +93,7 @@ class Logger:
         clock: Clock = time.time,
         current: Current = SimpleNamespace(invocation=None),  # noqa: B008  never written here
         watch: Watch = SimpleNamespace(start=lambda: None),  # noqa: B008
+        variable: Variable[Bound] | None = None,
     ) -> None:
         if level.upper() not in LEVELS:
             msg = f"log level must be one of {', '.join(LEVELS)}, not {level!r}"
@@ -102,7 +105,8 @@ class Logger:
         self._clock = clock
         self._current = current
         self._watch = watch
-        self._bound: ContextVar[tuple[Invocation | None, dict[str, object]]] = ContextVar("bound")
+        self._variable: Variable[Bound] = _Variable() if variable is None else variable
+        self._has_bound = False  # until then the variable, which may be lazy, is left alone
         self._lines: list[str] = []
         self._size = 0
         self._lock = Lock()
@@ -155,14 +159,16 @@ class Logger:
     def context(self, **fields: object) -> _Binding:
         """Add *fields* to every line from here to the end of the invocation.
 
-        As a context manager, to the end of the block. Bound fields never reach another invocation;
-        in a thread or task started later they are what they were there when it started.
+        As a context manager, to the end of the block. Bound fields never reach another invocation.
+        Given a ``ContextVar`` as *variable*, as the gateway does, each thread and task has its own.
         """
-        before = self._bound.get((None, {}))
+        owner, held = self._variable.get((None, {}))
         invocation = self._current.invocation
-        held = before[1] if before[0] is invocation else {}
-        self._bound.set((invocation, {**held, **fields}))
-        return _Binding(self._bound, (invocation, held))
+        if owner is not invocation:
+            held = {}
+        self._has_bound = True
+        self._variable.set((invocation, {**held, **fields}))
+        return _Binding(self._variable, (invocation, held))
 
     def flush(self) -> None:
         """Write the buffered lines. Does nothing when there are none."""
@@ -199,9 +205,10 @@ class Logger:
         if second != self._second:
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._second = second
-        bound = self._bound.get(None)
-        if bound is not None and bound[0] is invocation and bound[1]:
-            fields = {**bound[1], **fields}
+        if self._has_bound:
+            owner, held = self._variable.get((None, {}))
+            if owner is invocation and held:
+                fields = {**held, **fields}
         line = (
             f'{{"timestamp":"{self._stamp}.{int((now - second) * 1000):03d}Z","level":"{name}"'
             f',"message":{text(message)}{self._prefix}{encode(fields) if fields else ""}}}\n'
@@ -233,14 +240,10 @@ class Logger:
 class _Binding:
     """What ``context`` returns: leaving its block takes the fields back."""
 
-    __slots__ = ("_before", "_bound")
+    __slots__ = ("_before", "_variable")
 
-    def __init__(
-        self,
-        bound: ContextVar[tuple[Invocation | None, dict[str, object]]],
-        before: tuple[Invocation | None, dict[str, object]],
-    ) -> None:
-        self._bound = bound
+    def __init__(self, variable: Variable[Bound], before: Bound) -> None:
+        self._variable = variable
         self._before = before
 
     def __enter__(self) -> None:
@@ -252,7 +255,20 @@ class _Binding:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bound.set(self._before)
+        self._variable.set(self._before)
+
+
+class _Variable:
+    """Holds the bound fields of a logger that is used alone: the same for all threads."""
+
+    def __init__(self) -> None:
+        self._value: Bound | None = None
+
+    def get(self, default: Bound, /) -> Bound:
+        return default if self._value is None else self._value
+
+    def set(self, value: Bound, /) -> None:
+        self._value = value
 
 
 def encode(fields: Mapping[str, object]) -> str:

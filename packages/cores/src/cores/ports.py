@@ -54,6 +54,13 @@ class Watch(Protocol):
         ...
 
 
+class Variable(Protocol[T]):
+    """A value that may differ between threads and tasks: a ``ContextVar``."""
+
+    def get(self, default: T, /) -> T: ...
+    def set(self, value: T, /) -> object: ...
+
+
 class Engine(Protocol):
     """A bounded key-value store with expiry: ``fastpath_ext.Store`` or ``cores.store.Store``."""
 

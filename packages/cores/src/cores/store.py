@@ -134,7 +134,8 @@ class Store:
             if not self._latest <= now < inf:
                 now = self._straighten(now)
             self._latest = now
-            if now >= entry.expires:
+            expires = entry.expires  # once more: it may have been replaced meanwhile
+            if expires is not None and now >= expires:
                 self._forget(key, entry)
                 self._misses += 1
                 return default
@@ -159,8 +160,7 @@ class Store:
     def delete(self, key: Hashable) -> bool:
         """Remove the entry under *key* and say whether there was a living one."""
         with self._lock:
-            entry = self._remove(key)
-            return entry is not None and self._is_alive(entry)
+            return self._take(key) is not None
 
     def clear(self) -> None:
         """Remove all entries. The statistics go on."""
@@ -176,7 +176,7 @@ class Store:
     def contains(self, key: Hashable) -> bool:
         """Say whether there is a living entry under *key*, without counting as a use."""
         entry = self._entries.get(key)
-        return entry is not None and (entry.expires is None or self._now() < entry.expires)
+        return entry is not None and not self._is_over(entry)
 
     def get_many(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
         """Return a dict of those *keys* that hit, in their order.
@@ -209,8 +209,9 @@ class Store:
             entry = self._entries.get(key)
             if entry is None:
                 return False
-            if not self._is_alive(entry):
-                self._forget(key, entry)
+            if self._is_over(entry):
+                self._expirations += 1
+                self._remove(key)
                 return False
             entry.expires = expires
             self._use(entry)
@@ -219,8 +220,8 @@ class Store:
     def pop(self, key: Hashable, default: Any = None) -> Any:
         """Remove the entry under *key* and return its value, or *default* on a miss."""
         with self._lock:
-            entry = self._remove(key)
-            if entry is None or not self._is_alive(entry):
+            entry = self._take(key)
+            if entry is None:
                 self._misses += 1
                 return default
             self._hits += 1
@@ -237,7 +238,7 @@ class Store:
             return [
                 (entry.key, entry.value)
                 for entry in entries
-                if entry.expires is None or now < entry.expires
+                if (expires := entry.expires) is None or now < expires
             ]
 
     def resize(self, max_entries: int | None = None, *, max_bytes: int | None = None) -> None:
@@ -371,6 +372,8 @@ class Store:
             if victim is None:
                 return
             entry = self._remove(victim.key)
+            if entry is not victim:  # its key no longer leads to it
+                self._queue.discard(victim)
             if entry is not None:
                 self._evictions += 1
                 gone.append(entry)
@@ -380,6 +383,18 @@ class Store:
             self._queue.hit(entry)
         except KeyError:  # it is just being added or removed
             pass
+
+    def _take(self, key: Hashable) -> _Entry | None:
+        """Remove the entry under *key* and return it if it was alive."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        is_over = self._is_over(entry)
+        removed = self._remove(key)
+        if is_over:
+            self._expirations += 1
+            return None
+        return removed
 
     def _remove(self, key: Hashable) -> _Entry | None:
         entry = self._entries.pop(key, None)
@@ -392,14 +407,16 @@ class Store:
     def _forget(self, key: Hashable, entry: _Entry) -> None:
         """Remove *entry*, which was seen to have expired, unless it was replaced since."""
         with self._lock:
-            if self._entries.get(key) is entry and not self._is_alive(entry):
+            if self._entries.get(key) is entry and self._is_over(entry):
+                self._expirations += 1
                 self._remove(key)
 
-    def _is_alive(self, entry: _Entry) -> bool:
-        if entry.expires is None or self._now() < entry.expires:
-            return True
-        self._expirations += 1
-        return False
+    def _is_over(self, entry: _Entry) -> bool:
+        if entry.expires is None:
+            return False
+        now = self._now()
+        expires = entry.expires  # once more: it may have been replaced meanwhile
+        return expires is not None and now >= expires
 
     def _announce(self, gone: list[_Entry]) -> None:
         if self._on_evict is not None:
@@ -446,7 +463,7 @@ class Store:
 
 
 class _Entry:
-    __slots__ = ("dead", "expires", "frequency", "hash", "is_main", "key", "size", "value")
+    __slots__ = ("dead", "expires", "hash", "is_main", "key", "size", "value", "was_used")
 
     def __init__(self, key: Hashable, value: Any, expires: float | None, hash_: int) -> None:
         self.key = key
@@ -455,8 +472,8 @@ class _Entry:
         self.size = 0
         self.hash = hash_
         self.dead = False
-        self.frequency = 0
         self.is_main = False
+        self.was_used = False
 
 
 class _Lru(OrderedDict[_Entry, None]):
@@ -473,14 +490,18 @@ class _Lru(OrderedDict[_Entry, None]):
         self.pop(entry, None)
 
     def victim(self, _: int) -> _Entry | None:
-        return self.popitem(last=False)[0] if self else None
+        return next(iter(self), None)
 
     def in_order(self) -> list[_Entry]:
         return list(self)
 
 
 class _S3Fifo:
-    """Three queues: new entries, those used again, and hashes of what was evicted while new."""
+    """Three queues: new entries, those used again, and hashes of what was evicted while new.
+
+    The paper counts up to three uses. One bit follows popularity that drifts at least as well
+    as LRU does, which counting does not, and costs less than a point of hit ratio elsewhere.
+    """
 
     __slots__ = ("_bits", "_evicted", "_ghosts", "_main", "_small", "_window")
 
@@ -494,8 +515,7 @@ class _S3Fifo:
         self._evicted = 0
 
     def hit(self, entry: _Entry) -> None:
-        if entry.frequency < 3:  # noqa: PLR2004  two bits, as in the paper
-            entry.frequency += 1
+        entry.was_used = True
 
     def add(self, entry: _Entry) -> None:
         tag = _mix(entry.hash)
@@ -511,25 +531,22 @@ class _S3Fifo:
 
     def victim(self, count: int) -> _Entry | None:
         small, main = self._small, self._main
-        while small or main:
-            if len(small) * 10 >= count or not main:
-                entry = next(iter(small))
-                if entry.frequency <= 1:
+        while True:
+            is_small = len(small) * 10 >= count or not main
+            entry = next(iter(small if is_small else main), None)
+            if entry is None:
+                return None
+            if not entry.was_used:
+                if is_small:
                     self._remember(_mix(entry.hash), count)
-                    del small[entry]
-                    return entry
+                return entry
+            entry.was_used = False
+            if is_small:
                 main[entry] = None
                 entry.is_main = True
-                entry.frequency = 0
                 del small[entry]
             else:
-                entry = next(iter(main))
-                if entry.frequency == 0:
-                    del main[entry]
-                    return entry
-                entry.frequency -= 1
                 main.move_to_end(entry)
-        return None
 
     def in_order(self) -> list[_Entry]:
         return [*self._small, *self._main]

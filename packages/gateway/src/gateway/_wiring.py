@@ -13,6 +13,7 @@ from time import perf_counter, time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import ContextVar
     from types import ModuleType
     from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from cores.http_client import HttpClient
     from cores.initialization import Initialization
     from cores.lambda_ import Lambda
-    from cores.logging import Logger
+    from cores.logging import Bound, Logger
     from cores.metrics import Metrics
     from cores.ports import Engine, Invocation
     from cores.responses import Responses
@@ -71,12 +72,6 @@ class Lazy:
 
     def __reduce__(self) -> tuple[object, ...]:
         return lazy_named, (self._name,)
-
-    def __copy__(self) -> Lazy:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Lazy:
-        return self
 
     def _load(self) -> object:
         with self._lock:
@@ -218,6 +213,7 @@ def _build_logging() -> Logger:
         buffer_bytes=int(buffer_size),
         current=current,
         watch=watch,
+        variable=log_context,
     )
     if problem:
         logger.warning(problem)
@@ -295,6 +291,12 @@ def _build_watch() -> entrypoint.DeadlineWatch:
     return DeadlineWatch(current, flush)
 
 
+def _build_log_context() -> ContextVar[Bound]:
+    from contextvars import ContextVar
+
+    return ContextVar("thriftgate_log_context")
+
+
 def _import_entrypoint() -> ModuleType:
     from gateway import entrypoint
 
@@ -314,6 +316,7 @@ def _import_difflib() -> ModuleType:
 
 
 watch = lazy("watch", _build_watch)
+log_context = lazy("log_context", _build_log_context)
 cache = lazy("cache", _build_cache)
 logging = lazy("logging", _build_logging)
 metrics = lazy("metrics", _build_metrics)
