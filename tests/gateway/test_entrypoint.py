@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -276,7 +277,7 @@ class Going:
 
 
 def test_watch_flushes_once_shortly_before_the_deadline(clock: FakeClock) -> None:
-    current, flush = _wiring.Current(), Flushes()
+    current, flush = SimpleNamespace(invocation=None), Flushes()
     watch = DeadlineWatch(current, flush, margin=0.1, interval=0.5, clock=clock)
     assert watch.look() == 0.5
     current.invocation = Going(clock() + 3)
@@ -295,7 +296,7 @@ def test_watch_flushes_once_shortly_before_the_deadline(clock: FakeClock) -> Non
 
 
 def test_watch_thread_flushes_a_handler_that_hangs() -> None:
-    current, flush = _wiring.Current(), Flushes()
+    current, flush = SimpleNamespace(invocation=None), Flushes()
     watch = DeadlineWatch(current, flush, margin=0.0, interval=0.01)
     current.invocation = Going(0.0)
     watch.start()
@@ -323,7 +324,7 @@ def test_watch_is_started_by_the_first_buffered_line_only(context: LambdaContext
 
 
 def test_closing_from_its_own_thread_does_not_wait_for_itself() -> None:
-    current = _wiring.Current()
+    current = SimpleNamespace(invocation=None)
     closed = threading.Event()
 
     def flush() -> None:

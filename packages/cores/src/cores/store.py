@@ -233,11 +233,11 @@ class Store:
         With the policy ``"lru"`` the least recently used entry comes first.
         """
         with self._lock:
-            entries = self._queue.in_order()
-            now = self._now() if any(entry.expires is not None for entry in entries) else 0.0
+            is_timed = any(entry.expires is not None for entry in self._queue.in_order())
+            now = self._now() if is_timed else 0.0
             return [
                 (entry.key, entry.value)
-                for entry in entries
+                for entry in self._queue.in_order()
                 if (expires := entry.expires) is None or now < expires
             ]
 
@@ -307,44 +307,51 @@ class Store:
         if size is not None or self._counts_bytes:
             size = self._measure(key, value, size)
         gone: list[_Entry] = []
+        # What is replaced lives until the lock is free, like everything that leaves.
+        replaced: list[object] = []
         with self._lock:
-            # What is replaced is held until the lock is free, like everything that leaves.
-            replaced = self._place(key, value, expires, size or 0, gone)
+            self._place(key, value, expires, size or 0, gone=gone, replaced=replaced)
         del replaced
         if gone:
             self._announce(gone)
 
     def _place(
-        self, key: Hashable, value: Any, expires: float | None, size: int, gone: list[_Entry]
-    ) -> object:
-        """Make *value* the value under *key*, and return what it replaced."""
-        replaced: object = None
+        self,
+        key: Hashable,
+        value: Any,
+        expires: float | None,
+        size: int,
+        *,
+        gone: list[_Entry],
+        replaced: list[object],
+    ) -> None:
         while True:
             entries = self._entries
             entry = entries.get(key)
             if size > self._max_bytes:
                 gone.append(_Entry(key, value, expires, hash(key)))
                 self._evictions += 1
-                return self._remove(key)
+                replaced.append(self._remove(key))
+                return
             if entry is None:
                 new = _Entry(key, value, expires, hash(key))
                 self._make_room(1, size, gone)
                 if self._add(new, size, entries):
-                    return replaced
+                    return
             elif self._bytes - entry.size + size > self._max_bytes:
                 # It enters anew, so as not to be evicted for its own sake.
-                replaced = self._remove(key)
+                replaced.append(self._remove(key))
             else:
                 self._use(entry)
+                replaced.append(entry.value)
                 if entry.dead or self._entries is not entries:
                     continue
-                replaced = entry.value
                 self._bytes += size - entry.size
                 entry.size = size
                 # In this order: get reads them without the lock, the other way round.
                 entry.value = value
                 entry.expires = expires
-                return replaced
+                return
 
     def _add(self, new: _Entry, size: int, entries: dict[Hashable, _Entry]) -> bool:
         """Add an entry unless its key has got one, which the key's own code may bring about."""
@@ -360,8 +367,8 @@ class Store:
         if new.dead or self._entries is not entries:
             queue.discard(new)
         else:
+            self._bytes += size - new.size
             new.size = size
-            self._bytes += size
         return True
 
     def _make_room(self, entries: int, size: int, gone: list[_Entry]) -> None:
@@ -397,11 +404,14 @@ class Store:
         return removed
 
     def _remove(self, key: Hashable) -> _Entry | None:
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            entry.dead = True
-            self._bytes -= entry.size
-            self._queue.discard(entry)
+        entries = self._entries
+        entry = entries.pop(key, None)
+        # A key's own code may clear the store while keys are compared.
+        if entry is None or self._entries is not entries:
+            return None
+        entry.dead = True
+        self._bytes -= entry.size
+        self._queue.discard(entry)
         return entry
 
     def _forget(self, key: Hashable, entry: _Entry) -> None:
@@ -547,6 +557,9 @@ class _S3Fifo:
                 del small[entry]
             else:
                 main.move_to_end(entry)
+            # Its destructor, should this be the last reference, must not come between the
+            # next look at a queue and what is done about it.
+            del entry
 
     def in_order(self) -> list[_Entry]:
         return [*self._small, *self._main]

@@ -9,17 +9,7 @@ from __future__ import annotations
 import os
 
 from gateway import _wiring
-from gateway._wiring import cache as _cache
-from gateway._wiring import circuit_breaker as _circuit_breaker
-from gateway._wiring import config as _config
-from gateway._wiring import http_client as _http_client
-from gateway._wiring import initialization as _initialization
-from gateway._wiring import lambda_ as _lambda
-from gateway._wiring import logging as _logging
-from gateway._wiring import metrics as _metrics
 from gateway._wiring import preload, reset
-from gateway._wiring import singleton as _singleton
-from gateway._wiring import utility as _utility
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,7 +137,7 @@ __all__ = [
 
 def cache_get(key: Hashable, default: Any = None) -> Any:
     """Return the value under *key*, or *default* when there is none or it has expired."""
-    return _cache.get(key, default)
+    return _wiring.cache.get(key, default)
 
 
 def cache_set(
@@ -158,47 +148,47 @@ def cache_set(
     *size* in bytes replaces the estimate where the cache is bounded by bytes. Raises
     ``ValueError`` when *ttl* is not above zero.
     """
-    _cache.set(key, value, ttl, size=size)
+    _wiring.cache.set(key, value, ttl, size=size)
 
 
 def cache_delete(key: Hashable) -> bool:
     """Remove *key*; tell whether it was there."""
-    return _cache.delete(key)
+    return _wiring.cache.delete(key)
 
 
 def cache_clear() -> None:
     """Remove every entry."""
-    _cache.clear()
+    _wiring.cache.clear()
 
 
 def cache_contains(key: Hashable) -> bool:
     """Tell whether *key* has a value that has not expired."""
-    return _cache.contains(key)
+    return _wiring.cache.contains(key)
 
 
 def cache_get_many(keys: Iterable[Hashable]) -> dict[Any, Any]:
     """Return the values that are there, by key; missing keys are left out."""
-    return _cache.get_many(keys)
+    return _wiring.cache.get_many(keys)
 
 
 def cache_set_many(items: Mapping[Any, Any], ttl: float | None = None) -> None:
     """Store every item of the mapping *items* for *ttl* seconds."""
-    _cache.set_many(items, ttl)
+    _wiring.cache.set_many(items, ttl)
 
 
 def cache_get_or_set(key: Hashable, factory: Callable[[], T], ttl: float | None = 300.0) -> T:
     """Return the value under *key*, computing it with *factory* once on a miss."""
-    return _cache.get_or_set(key, factory, ttl)
+    return _wiring.cache.get_or_set(key, factory, ttl)
 
 
 def cached(ttl: float | None = 300.0) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Decorate a function so that its results are kept for *ttl* seconds by its arguments."""
-    return _cache.cached(ttl)
+    return _wiring.cache.cached(ttl)
 
 
 def cache_stats() -> dict[str, int]:
     """Return entries, bytes, hits, misses, expirations and evictions."""
-    return _cache.stats()
+    return _wiring.cache.stats()
 
 
 # --- logging ---------------------------------------------------------------------------------
@@ -206,47 +196,47 @@ def cache_stats() -> dict[str, int]:
 
 def log_debug(message: str, /, **fields: object) -> None:
     """Log *message* at DEBUG with *fields*."""
-    _logging.debug(message, **fields)
+    _wiring.logging.debug(message, **fields)
 
 
 def log_info(message: str, /, **fields: object) -> None:
     """Log *message* at INFO with *fields*."""
-    _logging.info(message, **fields)
+    _wiring.logging.info(message, **fields)
 
 
 def log_warning(message: str, /, **fields: object) -> None:
     """Log *message* at WARNING with *fields*, written at once."""
-    _logging.warning(message, **fields)
+    _wiring.logging.warning(message, **fields)
 
 
 def log_error(message: str, /, **fields: object) -> None:
     """Log *message* at ERROR with *fields*, written at once."""
-    _logging.error(message, **fields)
+    _wiring.logging.error(message, **fields)
 
 
 def log_critical(message: str, /, **fields: object) -> None:
     """Log *message* at CRITICAL with *fields*, written at once."""
-    _logging.critical(message, **fields)
+    _wiring.logging.critical(message, **fields)
 
 
 def log_exception(message: str, /, *, error: BaseException | None = None, **fields: object) -> None:
     """Log *message* at ERROR with *error*, or with the exception that is being handled."""
-    _logging.exception(message, error=error, **fields)
+    _wiring.logging.exception(message, error=error, **fields)
 
 
 def log_context(**fields: object) -> AbstractContextManager[None]:
     """Add *fields* to every line until the invocation ends, or until the ``with`` block does."""
-    return _logging.context(**fields)
+    return _wiring.logging.context(**fields)
 
 
 def log_flush() -> None:
     """Write the buffered lines now. ``@handler`` does it at the end of each invocation."""
-    _logging.flush()
+    _wiring.logging.flush()
 
 
 def log_stats() -> dict[str, object]:
     """Return lines by level, bytes written, lines buffered and lines lost to a failed write."""
-    return _logging.stats()
+    return _wiring.logging.stats()
 
 
 # --- metrics ---------------------------------------------------------------------------------
@@ -263,31 +253,31 @@ def record_metric(
     Raises ``ValueError`` for a value that is not finite, an unknown unit, or another unit than
     before; then nothing is recorded.
     """
-    _metrics.record(name, value, unit, dimensions)
+    _wiring.metrics.record(name, value, unit, dimensions)
 
 
 def increment_counter(
     name: str, value: float = 1, dimensions: Mapping[str, str] | None = None
 ) -> None:
     """Add *value* to the counter *name*, in unit ``Count``."""
-    _metrics.increment(name, value, dimensions)
+    _wiring.metrics.increment(name, value, dimensions)
 
 
 def record_duration(
     name: str, dimensions: Mapping[str, str] | None = None
 ) -> AbstractContextManager[None]:
     """Record how long a ``with`` block takes, in milliseconds, also when it raises."""
-    return _metrics.duration(name, dimensions)
+    return _wiring.metrics.duration(name, dimensions)
 
 
 def flush_metrics() -> None:
     """Write what was recorded now. ``@handler`` does it at the end of each invocation."""
-    _metrics.flush()
+    _wiring.metrics.flush()
 
 
 def metrics_status() -> dict[str, object]:
     """Return identities used and allowed, values pending, lines written and a local summary."""
-    return _metrics.status()
+    return _wiring.metrics.status()
 
 
 # --- singleton -------------------------------------------------------------------------------
@@ -295,22 +285,22 @@ def metrics_status() -> dict[str, object]:
 
 def singleton_get(name: str, factory: Callable[[], T]) -> T:
     """Return the object called *name*, made by *factory* once per environment."""
-    return _singleton.get(name, factory)
+    return _wiring.singleton.get(name, factory)
 
 
 def singleton_has(name: str) -> bool:
     """Tell whether the object called *name* has been made."""
-    return _singleton.has(name)
+    return _wiring.singleton.has(name)
 
 
 def singleton_reset(name: str | None = None) -> None:
     """Close and forget the object called *name*, or all of them."""
-    _singleton.reset(name)
+    _wiring.singleton.reset(name)
 
 
 def singleton_stats() -> dict[str, object]:
     """Return the names that exist and when each was made."""
-    return _singleton.stats()
+    return _wiring.singleton.stats()
 
 
 # --- http_client -----------------------------------------------------------------------------
@@ -339,7 +329,7 @@ def http_request(
     ``ConnectError`` or ``TlsError`` (nothing was sent), ``TransferError``, ``ProtocolError``,
     ``DeadlineError``, ``TooLargeError``, ``CircuitOpenError``. See ``cores.http_client``.
     """
-    return _http_client.request(
+    return _wiring.http_client.request(
         method,
         url,
         headers=headers,
@@ -359,37 +349,37 @@ def http_request(
 
 def http_get(url: str, **options: Unpack[Options]) -> Response:
     """Send a GET request with the options of ``http_request``."""
-    return _http_client.get(url, **options)
+    return _wiring.http_client.get(url, **options)
 
 
 def http_post(url: str, **options: Unpack[Options]) -> Response:
     """Send a POST request with the options of ``http_request``."""
-    return _http_client.post(url, **options)
+    return _wiring.http_client.post(url, **options)
 
 
 def http_put(url: str, **options: Unpack[Options]) -> Response:
     """Send a PUT request with the options of ``http_request``."""
-    return _http_client.put(url, **options)
+    return _wiring.http_client.put(url, **options)
 
 
 def http_patch(url: str, **options: Unpack[Options]) -> Response:
     """Send a PATCH request with the options of ``http_request``."""
-    return _http_client.patch(url, **options)
+    return _wiring.http_client.patch(url, **options)
 
 
 def http_delete(url: str, **options: Unpack[Options]) -> Response:
     """Send a DELETE request with the options of ``http_request``."""
-    return _http_client.delete(url, **options)
+    return _wiring.http_client.delete(url, **options)
 
 
 def http_preconnect(url: str, *, timeout: float | None = None, **tls: Unpack[TlsOptions]) -> bool:
     """Open a connection, so that the first request needs no handshake; tell whether it is open."""
-    return _http_client.preconnect(url, timeout=timeout, **tls)
+    return _wiring.http_client.preconnect(url, timeout=timeout, **tls)
 
 
 def http_stats() -> dict[str, Any]:
     """Return counts of requests, connections opened and reused, retries, and errors by type."""
-    return _http_client.stats()
+    return _wiring.http_client.stats()
 
 
 # --- utility ---------------------------------------------------------------------------------
@@ -397,12 +387,12 @@ def http_stats() -> dict[str, Any]:
 
 def generate_correlation_id() -> str:
     """Return a new id of 32 hexadecimal digits; later ones sort after earlier ones."""
-    return _utility.generate_correlation_id()
+    return _wiring.utility.generate_correlation_id()
 
 
 def utc_timestamp(when: float | None = None) -> str:
     """Return *when* (seconds since the epoch, by default now) as RFC 3339 text in UTC."""
-    return _utility.utc_timestamp(when)
+    return _wiring.utility.utc_timestamp(when)
 
 
 def parse_json(text: str | bytes, *, max_bytes: int = 6_291_456, max_depth: int = 100) -> Any:
@@ -411,24 +401,24 @@ def parse_json(text: str | bytes, *, max_bytes: int = 6_291_456, max_depth: int 
     Raises ``TooLargeError`` past the bounds, ``ValueError`` with the position for what is not
     JSON. No message holds a part of the text.
     """
-    return _utility.parse_json(text, max_bytes=max_bytes, max_depth=max_depth)
+    return _wiring.utility.parse_json(text, max_bytes=max_bytes, max_depth=max_depth)
 
 
 def dump_json(value: object) -> str:
     """Return *value* as compact JSON; what JSON cannot hold is refused with its place."""
-    return _utility.dump_json(value)
+    return _wiring.utility.dump_json(value)
 
 
 def success_response(data: object = None, *, message: str | None = None) -> dict[str, Any]:
     """Return the standard body of a success: ``success``, ``data``, ``timestamp``."""
-    return _utility.success_response(data, message=message)
+    return _wiring.utility.success_response(data, message=message)
 
 
 def error_response(
     message: str, code: str = "INTERNAL_ERROR", *, details: object = None
 ) -> dict[str, Any]:
     """Return the standard body of a failure: ``success``, ``error``, ``timestamp``."""
-    return _utility.error_response(message, code, details=details)
+    return _wiring.utility.error_response(message, code, details=details)
 
 
 def validate_string(
@@ -441,7 +431,7 @@ def validate_string(
     allow_control: bool = False,
 ) -> str:
     """Return *value* if it is text within the bounds; the error never holds the value."""
-    return _utility.validate_string(
+    return _wiring.utility.validate_string(
         value,
         name=name,
         min_length=min_length,
@@ -453,7 +443,7 @@ def validate_string(
 
 def deep_get(obj: object, path: str | Sequence[str | int], default: Any = None) -> Any:
     """Return what lies at *path* (``items[0].id``) in *obj*, or *default* if nothing does."""
-    return _utility.deep_get(obj, path, default)
+    return _wiring.utility.deep_get(obj, path, default)
 
 
 # --- initialization --------------------------------------------------------------------------
@@ -461,12 +451,12 @@ def deep_get(obj: object, path: str | Sequence[str | int], default: Any = None) 
 
 def is_cold_start() -> bool:
     """Tell whether this is the first invocation of the environment, or before it."""
-    return _initialization.is_cold_start()
+    return _wiring.initialization.is_cold_start()
 
 
 def initialization_report() -> dict[str, object]:
     """Return what ran in INIT: each task with how long it took, failed or skipped."""
-    return _initialization.report()
+    return _wiring.initialization.report()
 
 
 # --- lambda ----------------------------------------------------------------------------------
@@ -474,12 +464,12 @@ def initialization_report() -> dict[str, object]:
 
 def invocation() -> Invocation | None:
     """Return the current invocation, or None between invocations."""
-    return _lambda.invocation()
+    return _wiring.lambda_.invocation()
 
 
 def event_kind(event: object) -> str:
     """Return what sent *event*, judged by its shape; ``direct`` when nothing else fits."""
-    return _lambda.event_kind(event)
+    return _wiring.lambda_.event_kind(event)
 
 
 def respond(
@@ -496,7 +486,7 @@ def respond(
     A dict or list becomes JSON, bytes become base64. Raises ``ValueError`` for an event that is
     no HTTP request.
     """
-    return _lambda.respond(event, status, body, headers, cookies=cookies, base64=base64)
+    return _wiring.lambda_.respond(event, status, body, headers, cookies=cookies, base64=base64)
 
 
 def alexa_response(
@@ -510,7 +500,7 @@ def alexa_response(
     directives: Sequence[Mapping[str, object]] | None = None,
 ) -> dict[str, object]:
     """Return a custom skill's response."""
-    return _lambda.alexa_response(
+    return _wiring.lambda_.alexa_response(
         speech,
         ssml=ssml,
         reprompt=reprompt,
@@ -530,7 +520,9 @@ def alexa_error_response(
     payload: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """Return the complete Smart Home answer to the directive *event*, which failed."""
-    return _lambda.alexa_error_response(event, type, message, namespace=namespace, payload=payload)
+    return _wiring.lambda_.alexa_error_response(
+        event, type, message, namespace=namespace, payload=payload
+    )
 
 
 def process_batch(
@@ -542,14 +534,14 @@ def process_batch(
     raise_if_all_fail: bool = True,
 ) -> dict[str, list[dict[str, str]]]:
     """Call ``handler(record)`` for each record of *event*; return those to be sent again."""
-    return _lambda.process_batch(
+    return _wiring.lambda_.process_batch(
         event, handler, context=context, margin=margin, raise_if_all_fail=raise_if_all_fail
     )
 
 
 def remaining_ms(margin: float = 0.0) -> float:
     """Return the milliseconds left until *margin* seconds before the deadline; ``inf`` if none."""
-    return _lambda.remaining_ms(margin)
+    return _wiring.lambda_.remaining_ms(margin)
 
 
 def estimate_cost(
@@ -560,7 +552,7 @@ def estimate_cost(
     architecture: str | None = None,
 ) -> dict[str, object]:
     """Return what one invocation costs before any free tier, as an estimate."""
-    return _lambda.estimate_cost(
+    return _wiring.lambda_.estimate_cost(
         duration_ms, init_ms=init_ms, memory_mb=memory_mb, architecture=architecture
     )
 
@@ -573,7 +565,7 @@ def breaker_call(name: str, func: Callable[..., T], /, *args: Any, **kwargs: Any
 
     Raises ``CircuitOpenError`` without calling when the breaker is open.
     """
-    return _circuit_breaker.call(name, func, *args, **kwargs)
+    return _wiring.circuit_breaker.call(name, func, *args, **kwargs)
 
 
 def breaker_configure(
@@ -585,7 +577,7 @@ def breaker_configure(
     excluded: tuple[type[Exception], ...] | None = None,
 ) -> None:
     """Give the breaker *name* options of its own; what is None stays as it is."""
-    _circuit_breaker.configure(
+    _wiring.circuit_breaker.configure(
         name,
         failure_threshold=failure_threshold,
         recovery=recovery,
@@ -596,22 +588,22 @@ def breaker_configure(
 
 def breaker_protect(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Return a decorator that sends each call of a function through the breaker *name*."""
-    return _circuit_breaker.protect(name)
+    return _wiring.circuit_breaker.protect(name)
 
 
 def breaker_state(name: str) -> str:
     """Return ``"closed"``, ``"open"`` or ``"half_open"``."""
-    return _circuit_breaker.state(name)
+    return _wiring.circuit_breaker.state(name)
 
 
 def breaker_reset(name: str | None = None) -> None:
     """Close one breaker, or all of them, and forget what they counted."""
-    _circuit_breaker.reset(name)
+    _wiring.circuit_breaker.reset(name)
 
 
 def breaker_stats() -> dict[str, dict[str, str | int]]:
     """Return, for each breaker used or configured, its state and what it counted."""
-    return _circuit_breaker.stats()
+    return _wiring.circuit_breaker.stats()
 
 
 # --- config ----------------------------------------------------------------------------------
@@ -619,12 +611,12 @@ def breaker_stats() -> dict[str, dict[str, str | int]]:
 
 def config_get(name: str, default: Any = None, *, type: Any = None) -> Any:  # noqa: A002
     """Return the setting *name* from the environment, converted to *type*, or *default*."""
-    return _config.get(name, default, type=type)
+    return _wiring.config.get(name, default, type=type)
 
 
 def config_require(name: str, *, type: Any = None) -> Any:  # noqa: A002
     """Return the setting *name*; raise ``ConfigurationError`` when it is missing or wrong."""
-    return _config.require(name, type=type)
+    return _wiring.config.require(name, type=type)
 
 
 def config_section(model: type[T], *, prefix: str = "") -> T:
@@ -632,12 +624,12 @@ def config_section(model: type[T], *, prefix: str = "") -> T:
 
     Raises one ``ConfigurationError`` that lists everything missing or wrong.
     """
-    return _config.section(model, prefix=prefix)
+    return _wiring.config.section(model, prefix=prefix)
 
 
 def config_status() -> dict[str, Any]:
     """Return which settings were asked for and where each came from, never a secret's value."""
-    return _config.status()
+    return _wiring.config.status()
 
 
 # --- the gateway itself ----------------------------------------------------------------------

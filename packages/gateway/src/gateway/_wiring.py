@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from _thread import RLock
 from time import perf_counter, time
+from types import SimpleNamespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from cores.lambda_ import Lambda
     from cores.logging import Bound, Logger
     from cores.metrics import Metrics
-    from cores.ports import Engine, Invocation
+    from cores.ports import Current, Engine
     from cores.responses import Responses
     from cores.singleton import Singletons
     from cores.utility import Utility
@@ -99,15 +100,6 @@ class Lazy:
             close()
 
 
-class Current:
-    """Holds the invocation that is going on now, or None between invocations."""
-
-    __slots__ = ("invocation",)
-
-    def __init__(self) -> None:
-        self.invocation: Invocation | None = None
-
-
 _named: dict[str, Lazy] = {}
 
 
@@ -141,7 +133,8 @@ def _find_extension() -> tuple[ModuleType | None, str]:
 
 
 extension, reason = _find_extension()
-current = Current()
+# Holds the invocation that is going on now, or None between invocations; the cores share it.
+current: Current = SimpleNamespace(invocation=None)
 
 
 def write_stdout(data: bytes, /) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cores.lambda_ import Invocation
+    from cores.ports import Current
 
     # What a handler takes and returns is between its author and the service that invokes it.
     Handler = Callable[[Any, Any], Any]
@@ -123,7 +124,7 @@ class DeadlineWatch:
 
     def __init__(
         self,
-        current: _wiring.Current,
+        current: Current,
         flush: Callable[[], None],
         *,
         margin: float = 0.1,
