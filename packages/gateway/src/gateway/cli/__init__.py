@@ -1,0 +1,1 @@
+"""The ``thriftgate`` command and what it runs on; never shipped in a zip."""
