@@ -75,6 +75,12 @@ def lay_out(folder: Path) -> None:
         (handlers / f"case_{name}.py").write_text(case.source)
     layout.lay_out(folder / "task", PACKAGES, folder=handlers)
     layout.lay_out(folder / "runtime", RUNTIME)
+    (folder / "event.json").write_text('{"q": "answer"}')
+    compile_frame(folder)
+
+
+def compile_frame(folder: Path) -> None:
+    """Compile what is counted, so that the counted process need not."""
     frame = Path(__file__).with_name("budget_frame.py")
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     py_compile.compile(str(frame), str(folder / "frame.pyc"), invalidation_mode=mode)
@@ -99,15 +105,17 @@ def count(folder: Path, paths: list[str]) -> dict[str, dict[str, float]] | None:
     command = [sys.executable, "-S", "frame.pyc", "task", "runtime"]
     command[2:] = [str(folder / part) for part in command[2:]]
 
-    def run(path: str, module: str, *invoke: str) -> int:
+    def run(path: str, module: str, *events: str) -> int:
         pure = {"THRIFTGATE_PURE": "1"} if path == "pure" else {}
-        return counter([*command, module, *invoke], fixed | pure)
+        return counter([*command, module, *events], fixed | pure)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         bare = pool.submit(run, "pure", "bare")
         counts = {
             path: {
-                name: pool.submit(run, path, f"case_{name}", *["invoke"] * case.invoke)
+                name: pool.submit(
+                    run, path, f"case_{name}", *[str(folder / "event.json")] * case.invoke
+                )
                 for name, case in CASES.items()
             }
             for path in paths

@@ -71,7 +71,8 @@ def name_of(event: Any) -> str:
 def events_of(options: Namespace) -> Generator[Any, Any]:
     """Yield the events to send; what is sent back for Discovery decides about the next."""
     if options.events:
-        yield from options.events
+        for event in options.events:
+            yield event  # noqa: UP028  a list cannot be sent the answers, as `yield from` would
         return
     discovery = json.loads((EVENTS / "alexa-discovery.json").read_text(encoding="utf-8"))
     turn_on = json.loads((EVENTS / "alexa-turn-on.json").read_text(encoding="utf-8"))
@@ -148,7 +149,8 @@ def show(invocation: dict[str, Any]) -> None:
         f"prices of {cost['prices_as_of']})"
     )
     for line in invocation["logs"]:
-        print(f"  log     {json.dumps(line) if isinstance(line, dict) else line}")
+        text = json.dumps(line) if isinstance(line, dict) else str(line).replace("\r", "\n    ")
+        print(f"  log     {text}")
     print(flush=True)
 
 
