@@ -71,8 +71,8 @@ def name_of(event: Any) -> str:
 def events_of(options: Namespace) -> Generator[Any, Any]:
     """Yield the events to send; what is sent back for Discovery decides about the next."""
     if options.events:
-        for event in options.events:
-            yield event  # noqa: UP028  a list cannot be sent the answers, as `yield from` would
+        for event in options.events:  # noqa: UP028  a list cannot be sent the answers
+            yield event
         return
     discovery = json.loads((EVENTS / "alexa-discovery.json").read_text(encoding="utf-8"))
     turn_on = json.loads((EVENTS / "alexa-turn-on.json").read_text(encoding="utf-8"))

@@ -287,6 +287,24 @@ def test_threads_lose_no_value(metrics: Metrics, output: Output) -> None:
     assert metrics.status()["identities"]["published"] == 2
 
 
+def test_a_metric_opened_by_two_threads_at_once_is_one_identity(metrics: Metrics) -> None:
+    class Overtaken:
+        """A lock before which another thread has recorded the same metric."""
+
+        def __enter__(self) -> None:
+            metrics._lock = lock
+            metrics.increment("m")
+            lock.acquire()
+
+        def __exit__(self, *error: object) -> None:
+            lock.release()
+
+    lock, metrics._lock = metrics._lock, Overtaken()
+    metrics.increment("m")
+    assert metrics.status()["identities"]["published"] == 1
+    assert metrics.status()["summary"]["m"]["count"] == 2
+
+
 def total(output: Output, name: str) -> float:
     values = [line.get(name, 0) for line in output.lines]
     return sum(sum(value) if isinstance(value, list) else value for value in values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from contextlib import ExitStack
 from json import JSONEncoder
 from json.encoder import encode_basestring
 from math import isfinite
@@ -14,7 +15,6 @@ from types import SimpleNamespace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
     from cores.ports import Clock, Current, Invocation, Variable, Watch, Write
 
@@ -156,7 +156,7 @@ class Logger:
         if self._threshold <= ERROR:
             self._log("ERROR", ERROR, message, {**fields, "exception": error and describe(error)})
 
-    def context(self, **fields: object) -> _Binding:
+    def context(self, **fields: object) -> ExitStack:
         """Add *fields* to every line from here to the end of the invocation.
 
         As a context manager, to the end of the block. Bound fields never reach another invocation.
@@ -168,7 +168,9 @@ class Logger:
             held = {}
         self._has_bound = True
         self._variable.set((invocation, {**held, **fields}))
-        return _Binding(self._variable, (invocation, held))
+        block = ExitStack()
+        block.callback(self._variable.set, (invocation, held))
+        return block
 
     def flush(self) -> None:
         """Write the buffered lines. Does nothing when there are none."""
@@ -235,27 +237,6 @@ class Logger:
             f',"function":{text(invocation.function_name)}'
             f',"cold_start":{"true" if invocation.cold_start else "false"}'
         )
-
-
-class _Binding:
-    """What ``context`` returns: leaving its block takes the fields back."""
-
-    __slots__ = ("_before", "_variable")
-
-    def __init__(self, variable: Variable[Bound], before: Bound) -> None:
-        self._variable = variable
-        self._before = before
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._variable.set(self._before)
 
 
 class _Variable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from json import dumps
 from math import inf, isfinite
 from threading import Lock
@@ -10,8 +11,7 @@ from types import SimpleNamespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Iterator, Mapping
 
     from cores.ports import Clock, Current, Watch, Write
 
@@ -119,7 +119,13 @@ class Metrics:
             )
             raise ValueError(msg)
         with self._lock:
-            series.add(value)
+            series.count += 1
+            series.total += value
+            # Comparisons, because min() and max() take twice as long here.
+            if value < series.minimum:  # noqa: PLR1730
+                series.minimum = value
+            if value > series.maximum:  # noqa: PLR1730
+                series.maximum = value
             if series.is_published:
                 series.values.append(value)
                 self._pending += 1
@@ -134,9 +140,15 @@ class Metrics:
         """Add *value* to the counter *name*, in unit ``Count``."""
         self.record(name, value, "Count", dimensions)
 
-    def duration(self, name: str, dimensions: Mapping[str, str] | None = None) -> _Duration:
+    @contextmanager
+    def duration(self, name: str, dimensions: Mapping[str, str] | None = None) -> Iterator[None]:
         """Record how long a ``with`` block takes, in milliseconds, also when it raises."""
-        return _Duration(self, name, dimensions, self._timer)
+        began = self._timer()
+        try:
+            yield
+        finally:
+            took_ms = (self._timer() - began) * 1000
+            self.record(name, took_ms, "Milliseconds", dimensions)
 
     def flush(self) -> None:
         """Write what was recorded as EMF lines. Does nothing when there is nothing."""
@@ -165,7 +177,17 @@ class Metrics:
                 "pending": self._pending,
                 "lines": self._lines,
                 "lost": self._lost,
-                "summary": {series.label: series.summary() for series in self._series.values()},
+                "summary": {
+                    series.label: {
+                        "count": series.count,
+                        "sum": series.total,
+                        "min": series.minimum,
+                        "max": series.maximum,
+                        "unit": series.unit,
+                        "is_published": series.is_published,
+                    }
+                    for series in self._series.values()
+                },
             }
 
     def _open(
@@ -191,10 +213,13 @@ class Metrics:
             msg = f"metric {name!r} has a dimension of the same name; rename one of them"
             raise ValueError(msg)
         with self._lock:
-            is_published = self._published < self._max_identities
-            self._published += is_published
-            series = _Series(name, unit, dimensions, is_published=is_published)
-            return self._series.setdefault(key, series)
+            series = self._series.get(key)  # another thread may have been faster
+            if series is None:
+                is_published = self._published < self._max_identities
+                self._published += is_published
+                series = _Series(name, unit, dimensions, is_published=is_published)
+                self._series[key] = series
+            return series
 
     def _take(self) -> list[str]:
         """Return what is pending as lines, and forget it."""
@@ -214,21 +239,11 @@ class Metrics:
 class _Series:
     """One metric identity: its pending values and its local summary."""
 
-    __slots__ = (
-        "count",
-        "dimensions",
-        "is_published",
-        "maximum",
-        "minimum",
-        "name",
-        "total",
-        "unit",
-        "values",
-    )
-
     def __init__(
         self, name: str, unit: str, dimensions: dict[str, str], *, is_published: bool
     ) -> None:
+        inside = ",".join(f"{key}={value}" for key, value in dimensions.items())
+        self.label = f"{name}{{{inside}}}" if inside else name
         self.name = name
         self.unit = unit
         self.dimensions = dimensions
@@ -238,61 +253,6 @@ class _Series:
         self.total = 0.0
         self.minimum = inf
         self.maximum = -inf
-
-    def add(self, value: float) -> None:
-        self.count += 1
-        self.total += value
-        # Comparisons, because min() and max() take twice as long here.
-        if value < self.minimum:  # noqa: PLR1730
-            self.minimum = value
-        if value > self.maximum:  # noqa: PLR1730
-            self.maximum = value
-
-    @property
-    def label(self) -> str:
-        if not self.dimensions:
-            return self.name
-        return f"{self.name}{{{','.join(f'{k}={v}' for k, v in self.dimensions.items())}}}"
-
-    def summary(self) -> dict[str, object]:
-        return {
-            "count": self.count,
-            "sum": self.total,
-            "min": self.minimum,
-            "max": self.maximum,
-            "unit": self.unit,
-            "is_published": self.is_published,
-        }
-
-
-class _Duration:
-    """What ``duration`` returns: records the time between entering and leaving its block."""
-
-    __slots__ = ("_began", "_dimensions", "_metrics", "_name", "_timer")
-
-    def __init__(
-        self,
-        metrics: Metrics,
-        name: str,
-        dimensions: Mapping[str, str] | None,
-        timer: Callable[[], float],
-    ) -> None:
-        self._metrics = metrics
-        self._name = name
-        self._dimensions = dimensions
-        self._timer = timer
-
-    def __enter__(self) -> None:
-        self._began = self._timer()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        took_ms = (self._timer() - self._began) * 1000
-        self._metrics.record(self._name, took_ms, "Milliseconds", self._dimensions)
 
 
 def _emf(namespace: str, timestamp: int, group: list[_Series]) -> str:

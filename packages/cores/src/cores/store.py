@@ -54,28 +54,6 @@ class Store:
     42
     """
 
-    __slots__ = (
-        "_bytes",
-        "_clock",
-        "_counts_bytes",
-        "_default_ttl",
-        "_entries",
-        "_evictions",
-        "_expirations",
-        "_hit",
-        "_hits",
-        "_latest",
-        "_lock",
-        "_max_bytes",
-        "_max_entries",
-        "_misses",
-        "_offset",
-        "_on_evict",
-        "_policy",
-        "_queue",
-        "_sizeof",
-    )
-
     def __init__(
         self,
         max_entries: int = 1024,
@@ -486,12 +464,12 @@ class _Entry:
         self.was_used = False
 
 
-class _Lru(OrderedDict[_Entry, None]):
+class _Lru(OrderedDict):  # type: ignore[type-arg]  # a generic base costs at import
     """The entries, least recently used first."""
 
     __slots__ = ()
 
-    hit = OrderedDict[_Entry, None].move_to_end
+    hit = OrderedDict.move_to_end
 
     def add(self, entry: _Entry) -> None:
         self[entry] = None

@@ -224,7 +224,7 @@ def log_exception(message: str, /, *, error: BaseException | None = None, **fiel
     _wiring.logging.exception(message, error=error, **fields)
 
 
-def log_context(**fields: object) -> AbstractContextManager[None]:
+def log_context(**fields: object) -> AbstractContextManager[object]:
     """Add *fields* to every line until the invocation ends, or until the ``with`` block does."""
     return _wiring.logging.context(**fields)
 

@@ -113,6 +113,10 @@ FURTHER = (
 )
 
 
+# Only misspelt names need it, and it costs more than the whole gateway.
+_difflib = _wiring.lazy("difflib", lambda: import_module("difflib"))
+
+
 class Dispatcher:
     """Finds operations by name and counts how often each one ran."""
 
@@ -166,7 +170,7 @@ class Dispatcher:
             "interfaces": {
                 name: {
                     "loaded": _wiring.is_loaded(stand_in),
-                    **_wiring.load_times(stand_in),
+                    **_load_times(stand_in),
                     "calls": {op: n for op, n in self._calls.get(name, {}).items() if n},
                 }
                 for name, stand_in in _wiring.interfaces.items()
@@ -194,6 +198,13 @@ class Dispatcher:
         else:
             known, given = _wiring.interfaces, str(interface)
             problem = f"there is no interface {given!r}"
-        near = _wiring.difflib.get_close_matches(given, known, 3, 0.5)
+        near: list[str] = _difflib.get_close_matches(given, known, 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
         return UnknownOperationError(f"{problem}; {hint}")
+
+
+def _load_times(stand_in: Any) -> dict[str, float]:
+    """Return when the object behind *stand_in* was built, and how long that took."""
+    if not _wiring.is_loaded(stand_in):
+        return {}
+    return {"loaded_at": stand_in._loaded_at, "load_ms": stand_in._load_ms}  # noqa: SLF001

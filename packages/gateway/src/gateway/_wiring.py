@@ -71,8 +71,8 @@ class Lazy:
     def __repr__(self) -> str:
         return f"<Lazy {self._name}, {'loaded' if self._target is not None else 'not loaded'}>"
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return lazy_named, (self._name,)
+    def __reduce__(self) -> str:
+        return self._name  # pickle and copy take it as the name of a variable of this module
 
     def _load(self) -> object:
         with self._lock:
@@ -104,14 +104,12 @@ _named: dict[str, Lazy] = {}
 
 
 def lazy(name: str, build: Callable[[], T]) -> T:
-    """Return a stand-in for what *build* returns, to be built on first use."""
+    """Return a stand-in for what *build* returns, to be built on first use.
+
+    *name* is that of the variable that holds it.
+    """
     stand_in = _named[name] = Lazy(name, build)
     return stand_in  # type: ignore[return-value]  # that is the point: calls through it are typed
-
-
-def lazy_named(name: str) -> Lazy:
-    """Return the stand-in called *name*; what unpickling one gives."""
-    return _named[name]
 
 
 def _find_extension() -> tuple[ModuleType | None, str]:
@@ -302,12 +300,6 @@ def _build_dispatcher() -> Dispatcher:
     return Dispatcher()
 
 
-def _import_difflib() -> ModuleType:
-    import difflib
-
-    return difflib
-
-
 watch = lazy("watch", _build_watch)
 log_context = lazy("log_context", _build_log_context)
 cache = lazy("cache", _build_cache)
@@ -317,15 +309,14 @@ singleton = lazy("singleton", _build_singleton)
 http_client = lazy("http_client", _build_http_client)
 utility = lazy("utility", _build_utility)
 initialization = lazy("initialization", _build_initialization)
-lambda_ = lazy("lambda", _build_lambda)
+lambda_ = lazy("lambda_", _build_lambda)
 responses = lazy("responses", _build_responses)
 circuit_breaker = lazy("circuit_breaker", _build_circuit_breaker)
 config = lazy("config", _build_config)
 
 # Parts of the gateway itself that many functions never need.
-entry = lazy("gateway.entrypoint", _import_entrypoint)
-dispatcher = lazy("gateway.dispatcher", _build_dispatcher)
-difflib = lazy("difflib", _import_difflib)
+entry = lazy("entry", _import_entrypoint)
+dispatcher = lazy("dispatcher", _build_dispatcher)
 
 # Every interface by name; register_interface adds to it.
 interfaces: dict[str, Any] = {
@@ -394,13 +385,6 @@ def late_name(name: str) -> object:
         return getattr(errors, name)
     msg = f"module 'gateway' has no attribute {name!r}"
     raise AttributeError(msg, name=name)
-
-
-def load_times(stand_in: Any) -> dict[str, float]:
-    """Return when the object behind *stand_in* was built, and how long that took."""
-    if not is_loaded(stand_in):
-        return {}
-    return {"loaded_at": stand_in._loaded_at, "load_ms": stand_in._load_ms}  # noqa: SLF001
 
 
 def reset() -> None:
