@@ -45,7 +45,7 @@ NO_TOUCH = "test_wiring.py::test_building_a_core_touches_no_neighbour"
 # What is planted, where, and the test that is to refuse it.
 FAULTS = {
     "eager import of a core": (INIT, "import cores.cache\n", LAZINESS),
-    "eager build of a core": (INIT, "_cache.stats()\n", LAZINESS),
+    "eager build of a core": (INIT, "_wiring.cache.stats()\n", LAZINESS),
     "import that costs": (WIRING, "import typing\n", LAZINESS),
     "cycle in the wiring": (WIRING, CYCLE, NO_CYCLE),
     "builder that uses a neighbour": (WIRING, TOUCH, NO_TOUCH),

@@ -1,0 +1,78 @@
+# ruff: noqa: INP001  (a build script, not a package)
+# mypy: ignore-errors
+"""Build the extension modules, or none where that is not possible.
+
+``THRIFTGATE_PURE=1``                 build no extension
+``THRIFTGATE_REQUIRE_EXTENSIONS=1``   an extension that cannot be built is an error
+``THRIFTGATE_TRACE=1``                build for line coverage of the Cython sources; never ship it
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+PURE, REQUIRED, TRACE = (
+    os.environ.get(f"THRIFTGATE_{name}", "0") not in {"", "0"}
+    for name in ("PURE", "REQUIRE_EXTENSIONS", "TRACE")
+)
+
+COMPILE = ["-O3", "-g0", "-fvisibility=hidden", "-ffunction-sections", "-fdata-sections"]
+LINK = ["-Wl,--gc-sections", "-Wl,-z,noseparate-code", "-Wl,-s"]
+MACROS = [("CYTHON_COMPRESS_STRINGS", "0")]
+DIRECTIVES = {"binding": False, "auto_pickle": False}
+if TRACE:
+    COMPILE, LINK = ["-O1", "-g"], []
+    MACROS += [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")]
+    DIRECTIVES.update(binding=True, linetrace=True)
+
+
+class BuildExtension(build_ext):
+    """Report what goes wrong, and go on without the extension unless it is required."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Build *ext*; setuptools itself forgives only some of the errors."""
+        try:
+            super().build_extension(ext)
+        except Exception as error:
+            if REQUIRED:
+                raise
+            print(  # noqa: T201  the build's log is where people look
+                f"{ext.name} is not built, so thriftgate will run its pure-Python path: {error}",
+                file=sys.stderr,
+            )
+
+    def copy_extensions_to_source(self) -> None:
+        """Copy into the source tree what has been built, for an editable installation."""
+        self.extensions = [
+            ext for ext in self.extensions if Path(self.build_lib, self._built(ext)).exists()
+        ]
+        super().copy_extensions_to_source()
+
+    def _built(self, ext: Extension) -> str:
+        return self.get_ext_filename(self.get_ext_fullname(ext.name))
+
+
+def extension_modules() -> list[Extension]:
+    """Return the extension modules, translated to C."""
+    if PURE or sys.implementation.name != "cpython":
+        return []
+    from Cython.Build import cythonize
+
+    return cythonize(
+        [
+            Extension(
+                "fastpath_ext._store",
+                ["src/fastpath_ext/_store.pyx"],
+                define_macros=MACROS,
+                extra_compile_args=COMPILE,
+                extra_link_args=LINK,
+            )
+        ],
+        compiler_directives=DIRECTIVES,
+    )
+
+
+setup(ext_modules=extension_modules(), cmdclass={"build_ext": BuildExtension})

@@ -1,0 +1,1166 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: embedsignature=True, embedsignature.format=clinic
+# cython: freethreading_compatible=True
+# The cache engine, compiled: the behaviour of ``cores.store`` without its interpreter.
+#
+# A slab of entries, which also form the eviction queues, is found through a table of 64-bit slots:
+# the upper half of a slot is the entry's tag, 32 bits of its mixed hash, the lower half its index
+# in the slab, and 0 is an empty slot. Probing is linear and starts where the tag's upper bits say,
+# so the table can grow and close gaps without looking at an entry.
+#
+# Code of others runs when keys are compared, callbacks are called or an object loses its last
+# reference. The first two are followed by a look at ``version``, which every change of structure
+# bumps; the last happens only when the store is consistent and nothing in it is needed any more.
+
+cimport cython
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
+from cpython.object cimport PyObject, Py_EQ
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from sys import getsizeof
+from time import time as system_time
+
+cdef extern from *:
+    """
+    #include <math.h>
+    #include <time.h>
+
+    #ifdef CLOCK_REALTIME_COARSE
+    #define TG_CLOCK CLOCK_REALTIME_COARSE
+    #else
+    #define TG_CLOCK CLOCK_REALTIME
+    #endif
+
+    #ifdef Py_GIL_DISABLED
+    #define TG_FREE_THREADED 1
+    #else
+    #define TG_FREE_THREADED 0
+    #endif
+
+    #define TG_LIKELY(truth) __builtin_expect(!!(truth), 1)
+
+    static CYTHON_INLINE double tg_wall_clock(void) {
+        struct timespec now;
+        clock_gettime(TG_CLOCK, &now);
+        return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    }
+
+    /* The same clock's full second, at a fraction of the price. */
+    static CYTHON_INLINE int64_t tg_wall_second(void) {
+        return (int64_t)time(NULL);
+    }
+
+    static CYTHON_INLINE uint64_t tg_mix(Py_hash_t hash) {
+        return ((uint64_t)hash * 0x9E3779B97F4A7C15u) >> 32;
+    }
+
+    /* A str computes its hash once and keeps it. */
+    static CYTHON_INLINE Py_hash_t tg_hash(PyObject *key) {
+        if (TG_LIKELY(PyUnicode_CheckExact(key))) {
+            Py_hash_t hash = __atomic_load_n(&((PyASCIIObject *)key)->hash, __ATOMIC_RELAXED);
+            if (TG_LIKELY(hash != -1)) return hash;
+        }
+        return PyObject_Hash(key);
+    }
+
+    static CYTHON_INLINE int tg_same_text(PyObject *a, PyObject *b) {
+        Py_ssize_t length = PyUnicode_GET_LENGTH(a);
+        return length == PyUnicode_GET_LENGTH(b) && PyUnicode_KIND(a) == PyUnicode_KIND(b)
+            && memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b),
+                      (size_t)length * (size_t)PyUnicode_KIND(a)) == 0;
+    }
+
+    /* The collector has to see the references in the slab; Cython knows only the attributes. */
+    static traverseproc tg_traverse_attributes;
+    static inquiry tg_clear_attributes;
+
+    static void tg_own_collection(PyTypeObject *type, traverseproc traverse, inquiry clear) {
+        tg_traverse_attributes = type->tp_traverse;
+        tg_clear_attributes = type->tp_clear;
+        type->tp_traverse = traverse;
+        type->tp_clear = clear;
+        PyType_Modified(type);
+    }
+    """
+    ctypedef struct PyTypeObject:
+        pass
+    ctypedef int (*visitproc)(PyObject*, void*) noexcept
+    ctypedef int (*traverseproc)(PyObject*, visitproc, void*) noexcept
+    ctypedef int (*inquiry)(PyObject*) noexcept
+    const double INFINITY
+    const bint TG_FREE_THREADED
+    double tg_wall_clock() noexcept
+    int64_t tg_wall_second() noexcept
+    uint64_t tg_mix(Py_hash_t) noexcept
+    Py_hash_t tg_hash(object) except -1
+    bint tg_same_text(PyObject*, PyObject*) noexcept
+    void tg_own_collection(PyTypeObject*, traverseproc, inquiry) noexcept
+    traverseproc tg_traverse_attributes
+    inquiry tg_clear_attributes
+    bint likely(bint) noexcept
+    bint unlikely(bint) noexcept
+
+cdef extern from "Python.h":
+    bint PyUnicode_CheckExact(PyObject*) noexcept
+    bint PyFloat_CheckExact(object) noexcept
+    bint PyLong_CheckExact(object) noexcept
+    double PyFloat_AsDouble(object) except? -1.0
+    long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
+    object PyErr_Format(object, const char*, ...)
+    int PyObject_RichCompareBool(PyObject*, PyObject*, int) except -1
+
+cdef enum:
+    # Results of find that are no entries, and the heads of the queues: the main queue, which is
+    # the only one of LRU, and S3-FIFO's queue of new entries.
+    MISSING = 0
+    FAILED = 1
+    MAIN = 0
+    SMALL = 1
+    FIRST = 2
+    # Results of compare.
+    DIFFERENT = 0
+    EQUAL = 1
+    RESTART = 2
+    # Flags in Entry.state; one bit is enough to count uses (see cores.store).
+    WAS_USED = 1
+    IN_MAIN = 2
+
+cdef uint32_t MOST_ENTRIES = 1 << 30
+cdef int64_t MOST_BYTES = <int64_t>1 << 62
+# As in cores.store: what lies further behind is a clock that was set back.
+cdef double JITTER_S = 1.0
+
+cdef struct Entry:
+    PyObject* key  # NULL: free, and next is the next free entry
+    PyObject* value
+    double expires
+    uint32_t tag
+    uint32_t state
+    uint32_t older
+    uint32_t newer
+
+
+@cython.trashcan(True)
+cdef class Store:
+    """Store(max_entries=1024, *, max_bytes=None, default_ttl=None, policy='lru', clock=None, sizeof=None, on_evict=None)
+--
+
+A bounded mapping in memory whose entries may expire.
+
+*max_entries* bounds how many entries there are, *max_bytes* how large they are together.
+An entry's size is the *size* given to ``set``, else what *sizeof(value)* returns, else an
+estimate: ``sys.getsizeof`` of the key and the value, together with everything that str,
+bytes, numbers, lists, tuples and dicts hold, each object once; of other objects only the
+outside. Without *max_bytes* nothing is measured.
+An entry larger than *max_bytes* is evicted at once and pushes nothing else out.
+
+*default_ttl* is the lifetime in seconds of entries stored without one; None is for ever.
+Time is wall time, so entries also age while the process is frozen; it is exact to some ten
+milliseconds. When the clock is set back, time goes on from the latest reading: nothing that
+has expired comes back, and nothing lives longer than its lifetime. *clock* replaces the
+system's clock by a callable that returns seconds since the epoch.
+
+*policy* chooses what to evict: ``"lru"`` the least recently used entry, ``"s3fifo"`` what
+S3-FIFO (Yang et al., SOSP 2023) chooses, which keeps popular entries through scans.
+*on_evict(key, value)* is called, after the store has changed, for each entry that left to
+make room; what it raises reaches the caller. It is not called for expired, replaced,
+deleted or cleared entries.
+
+Safe under threads. Keys, values and callbacks may use the store from within.
+A ``Store`` can be neither copied nor pickled.
+
+>>> store = Store(max_entries=100, default_ttl=300)
+>>> store["answer"] = 42
+>>> store.get("answer")
+42
+"""
+
+    cdef Entry* entries
+    cdef uint64_t* slots
+    cdef int64_t* sizes  # beside the slab, and only with max_bytes
+    cdef uint32_t mask
+    cdef uint32_t shift
+    cdef bint is_lru
+    cdef bint counts_bytes
+    cdef uint32_t count
+    cdef uint32_t max_entries
+    cdef uint32_t made  # entries of the slab that have been used so far
+    cdef uint32_t room
+    cdef uint32_t free
+    cdef uint32_t small_count
+    cdef uint64_t version
+    cdef double latest
+    cdef double offset
+    # The second of the latest look at the system's clock, and when it ends. What lives longer
+    # is alive as long as that second lasts.
+    cdef int64_t second
+    cdef double second_end
+    cdef double default_ttl
+    cdef int64_t bytes
+    cdef int64_t max_bytes
+    cdef uint64_t hits
+    cdef uint64_t misses
+    cdef uint64_t expirations
+    cdef uint64_t evictions
+    cdef object clock
+    cdef object size_of
+    cdef object on_evict
+    # Of S3-FIFO: tag and time (in evictions) of keys that were evicted while new.
+    cdef uint64_t* ghosts
+    cdef uint32_t ghost_bits
+    cdef uint32_t ghost_time
+    cdef uint32_t ghost_window
+    cdef uint64_t no_slot
+    cdef Entry heads[2]
+
+    def __cinit__(self):
+        self.is_lru = True
+        self.max_entries = 1024
+        self.default_ttl = INFINITY
+        self.second = -1
+        make_empty(self)
+
+    def __init__(
+        self,
+        max_entries=1024,
+        *,
+        max_bytes=None,
+        default_ttl=None,
+        policy="lru",
+        clock=None,
+        on_evict=None,
+        **others,
+    ):
+        # sizeof is an operator in this language, so it cannot be a parameter.
+        cdef object size_of = others.pop("sizeof", None)
+        cdef uint32_t entries = check_bound(b"max_entries", max_entries, MOST_ENTRIES)
+        cdef int64_t bytes_ = 0
+        cdef double ttl = INFINITY
+        for name in others:
+            PyErr_Format(
+                TypeError,
+                b"Store.__init__() got an unexpected keyword argument %R",
+                <PyObject*>name,
+            )
+        if max_bytes is not None:
+            bytes_ = check_bound(b"max_bytes", max_bytes, MOST_BYTES)
+        elif size_of is not None:
+            raise ValueError("sizeof needs max_bytes: without a bound nothing is measured")
+        if default_ttl is not None:
+            ttl = lifetime(b"default_ttl", default_ttl)
+        if policy != "lru" and policy != "s3fifo":
+            PyErr_Format(
+                ValueError, b"policy must be 'lru' or 's3fifo', not %R", <PyObject*>policy
+            )
+        check_callable(b"clock", clock)
+        check_callable(b"sizeof", size_of)
+        check_callable(b"on_evict", on_evict)
+        release(self)
+        self.max_entries = entries
+        self.counts_bytes = max_bytes is not None
+        self.max_bytes = bytes_
+        self.default_ttl = ttl
+        self.is_lru = policy == "lru"
+        # Its exact twin would cost a call into Python.
+        self.clock = None if clock is system_time else clock
+        self.size_of = size_of
+        self.on_evict = on_evict
+        self.latest = self.offset = 0
+        self.second = -1
+        self.hits = self.misses = self.expirations = self.evictions = 0
+
+    def __dealloc__(self):
+        release(self)
+
+    def get(self, key, default=None):
+        """Return the value stored under *key*, or *default* on a miss.
+
+        A hit returns the object that was stored, and counts as a use of the entry.
+        """
+        if TG_FREE_THREADED:
+            return look_up_alone(self, key, default)
+        return look_up(self, key, default)
+
+    def set(self, key, value, ttl=None, *, size=None):
+        """Store *value* under *key*, evicting others if there is no room.
+
+        *ttl* is the lifetime in seconds, more than 0, or ``math.inf``; None is the store's
+        default. *size* is the entry's size in bytes, for stores with *max_bytes*.
+        An existing entry is replaced and starts a new lifetime.
+        """
+        put_alone(self, key, value, ttl, size)
+
+    @cython.critical_section
+    def delete(self, key):
+        """Remove the entry under *key* and say whether there was a living one."""
+        return take_out(self, key)
+
+    @cython.critical_section
+    def clear(self):
+        """Remove all entries. The statistics go on."""
+        release(self)
+
+    def contains(self, key):
+        """Say whether there is a living entry under *key*, without counting as a use."""
+        return holds(self, key)
+
+    @cython.critical_section
+    def get_many(self, keys):
+        """Return a dict of those *keys* that hit, in their order.
+
+        Other threads may change the store between two of the keys.
+        """
+        cdef dict found = {}
+        for key in keys:
+            value = look_up(self, key, found)
+            if value is not found:
+                found[key] = value
+        return found
+
+    @cython.critical_section
+    def set_many(self, items, ttl=None):
+        """Store each pair of the mapping *items*, all with the lifetime *ttl*.
+
+        Other threads may change the store between two of the pairs.
+        """
+        cdef double expires = expiry(self, ttl)
+        for key, value in items.items():
+            put(self, key, value, expires, None)
+
+    @cython.critical_section
+    def touch(self, key, ttl=None):
+        """Start a new lifetime for the entry under *key* and say whether there was one.
+
+        *ttl* is as in ``set``. Counts as a use of the entry, not as a hit or miss.
+        """
+        cdef uint32_t found, position
+        cdef bint alive
+        cdef double expires = expiry(self, ttl)
+        found = find_with_life(self, key, &position, &alive)
+        if found == MISSING:
+            return False
+        if not alive:
+            self.expirations += 1
+            remove(self, found, position)
+            return False
+        self.entries[found].expires = expires
+        use(self, found)
+        return True
+
+    @cython.critical_section
+    def pop(self, key, default=None):
+        """Remove the entry under *key* and return its value, or *default* on a miss."""
+        cdef uint32_t found, position
+        cdef bint alive
+        found = find_with_life(self, key, &position, &alive)
+        if found == MISSING:
+            self.misses += 1
+            return default
+        value = <object>self.entries[found].value
+        if alive:
+            self.hits += 1
+        else:
+            self.expirations += 1
+            self.misses += 1
+        remove(self, found, position)
+        return value if alive else default
+
+    @cython.critical_section
+    def items(self):
+        """Return the living entries as a list of pairs, without counting as a use.
+
+        With the policy ``"lru"`` the least recently used entry comes first.
+        """
+        return pairs(self)
+
+    @cython.critical_section
+    def resize(self, max_entries=None, *, max_bytes=None):
+        """Change the bounds, evicting what no longer fits. None leaves a bound as it is.
+
+        *max_bytes* can be changed only in a store that was made with one.
+        """
+        cdef uint32_t entries = self.max_entries
+        cdef int64_t bytes_ = self.max_bytes
+        cdef list gone = []
+        if max_entries is not None:
+            entries = check_bound(b"max_entries", max_entries, MOST_ENTRIES)
+        if max_bytes is not None:
+            bytes_ = check_bound(b"max_bytes", max_bytes, MOST_BYTES)
+            if not self.counts_bytes:
+                raise ValueError("max_bytes cannot be added: make a new Store with max_bytes")
+        self.max_entries = entries
+        self.max_bytes = bytes_
+        make_room(self, 0, 0, gone)
+        announce(self, gone)
+
+    @cython.critical_section
+    def stats(self):
+        """Return how many entries and bytes there are, and what has happened so far.
+
+        The keys are entries, bytes, hits, misses, expirations and evictions. Entries that have
+        expired are counted until they are met; bytes is 0 without *max_bytes*.
+        """
+        return {
+            "entries": self.count,
+            "bytes": self.bytes,
+            "hits": self.hits,
+            "misses": self.misses,
+            "expirations": self.expirations,
+            "evictions": self.evictions,
+        }
+
+    def __len__(self):
+        return self.count
+
+    def __contains__(self, key):
+        return holds(self, key)
+
+    @cython.critical_section
+    def __iter__(self):
+        return iter([key for key, _ in pairs(self)])
+
+    def __getitem__(self, key):
+        if TG_FREE_THREADED:
+            value = look_up_alone(self, key, missing)
+        else:
+            value = look_up(self, key, missing)
+        if value is missing:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key, value):
+        if TG_FREE_THREADED or self.clock is not None or self.default_ttl != INFINITY:
+            put_alone(self, key, value, None, None)
+        else:
+            put(self, key, value, INFINITY, None)
+
+    @cython.critical_section
+    def __delitem__(self, key):
+        if not take_out(self, key):
+            raise KeyError(key)
+
+    def __reduce__(self):
+        raise TypeError("a Store can be neither copied nor pickled; take what items() returns")
+
+
+cdef object missing = object()
+
+
+# ---- with the lock of a free-threaded interpreter; it costs something in any
+
+
+@cython.critical_section
+cdef object look_up_alone(Store self, object key, object default):
+    return look_up(self, key, default)
+
+
+@cython.critical_section
+cdef int put_alone(Store self, object key, object value, object ttl, object size) except -1:
+    return put(self, key, value, expiry(self, ttl), size)
+
+
+@cython.critical_section
+cdef bint holds(Store self, object key) except -1:
+    cdef uint32_t position
+    cdef bint alive = False
+    find_with_life(self, key, &position, &alive)
+    return alive
+
+
+# ---- finding
+
+
+cdef inline uint32_t home_of(Store self, uint64_t tag) noexcept:
+    return <uint32_t>(tag >> self.shift)
+
+
+cdef inline uint32_t find_simply(Store self, object key, uint64_t tag) noexcept:
+    """Return the entry of this object or text, MISSING, or FAILED where others must compare."""
+    cdef uint32_t at = home_of(self, tag)
+    cdef uint64_t slot
+    cdef PyObject* stored
+    while True:
+        slot = self.slots[at]
+        if slot >> 32 == tag and slot != 0:
+            stored = self.entries[<uint32_t>slot].key
+            if stored == <PyObject*>key or (
+                PyUnicode_CheckExact(stored)
+                and PyUnicode_CheckExact(<PyObject*>key)
+                and tg_same_text(stored, <PyObject*>key)
+            ):
+                return <uint32_t>slot
+            return FAILED
+        if slot == 0:
+            return MISSING
+        at = (at + 1) & self.mask
+
+
+cdef uint32_t find(Store self, object key, uint64_t tag, uint32_t* position) except FAILED:
+    """Return the entry of *key* and its slot, or MISSING and the slot where it would go.
+
+    The slot is right until the next change of structure.
+    """
+    cdef PyObject* wanted = <PyObject*>key
+    cdef PyObject* stored
+    cdef uint32_t at = home_of(self, tag)
+    cdef uint64_t slot
+    cdef int found
+    while True:
+        slot = self.slots[at]
+        if slot >> 32 == tag and slot != 0:
+            stored = self.entries[<uint32_t>slot].key
+            if stored == wanted:
+                break
+            if likely(PyUnicode_CheckExact(stored) and PyUnicode_CheckExact(wanted)):
+                if tg_same_text(stored, wanted):
+                    break
+            else:
+                found = compare(self, stored, wanted)
+                if found == EQUAL:
+                    break
+                if found == RESTART:
+                    at = home_of(self, tag)
+                    continue
+        elif slot == 0:
+            position[0] = at
+            return MISSING
+        at = (at + 1) & self.mask
+    position[0] = at
+    return <uint32_t>slot
+
+
+cdef int compare(Store self, PyObject* stored, PyObject* wanted) except -1:
+    """Compare two keys by code that may do anything, also to the store."""
+    cdef uint64_t version = self.version
+    cdef int equal
+    Py_INCREF(<object>stored)
+    try:
+        equal = PyObject_RichCompareBool(stored, wanted, Py_EQ)
+    finally:
+        Py_DECREF(<object>stored)
+    if self.version != version:
+        return RESTART
+    return EQUAL if equal else DIFFERENT
+
+
+cdef uint32_t find_with_life(
+    Store self, object key, uint32_t* position, bint* alive
+) except FAILED:
+    """Find *key* and say whether its entry is alive; only a mortal one costs a look at the clock."""
+    cdef uint64_t tag = tg_mix(tg_hash(key))
+    cdef uint64_t version
+    cdef uint32_t found
+    cdef double time
+    while True:
+        found = find(self, key, tag, position)
+        if found == MISSING:
+            return MISSING
+        if self.entries[found].expires == INFINITY:
+            alive[0] = True
+            return found
+        version = self.version
+        time = now(self)
+        if likely(self.version == version):
+            alive[0] = time < self.entries[found].expires
+            return found
+
+
+cdef object look_up_slowly(Store self, object key, object default):
+    cdef uint32_t found, position
+    cdef bint alive
+    found = find_with_life(self, key, &position, &alive)
+    if unlikely(found == MISSING):
+        self.misses += 1
+        return default
+    if unlikely(not alive):
+        self.expirations += 1
+        self.misses += 1
+        remove(self, found, position)
+        return default
+    self.hits += 1
+    use(self, found)
+    return <object>self.entries[found].value
+
+
+cdef inline object look_up(Store self, object key, object default):
+    cdef uint32_t found = find_simply(self, key, tg_mix(tg_hash(key)))
+    cdef Entry* entry
+    if unlikely(found == MISSING):
+        self.misses += 1
+        return default
+    if likely(found != FAILED):
+        entry = self.entries + found
+        if entry.expires == INFINITY or likely(
+            entry.expires >= self.second_end and self.second == tg_wall_second()
+        ):
+            self.hits += 1
+            use(self, found)
+            return <object>entry.value
+    return look_up_slowly(self, key, default)
+
+
+cdef bint take_out(Store self, object key) except -1:
+    cdef uint32_t found, position
+    cdef bint alive
+    found = find_with_life(self, key, &position, &alive)
+    if found == MISSING:
+        return False
+    if not alive:
+        self.expirations += 1
+    remove(self, found, position)
+    return alive
+
+
+cdef list pairs(Store self):
+    cdef list flat = []
+    cdef Py_ssize_t used
+    cdef uint32_t head, at
+    cdef double time
+    while True:
+        time = now(self) if has_mortals(self) else 0
+        if len(flat) >= 2 * <Py_ssize_t>self.count:
+            break
+        # Making a list may start the collector, and with it code that changes the store.
+        flat = [None] * (2 * <Py_ssize_t>self.count)
+    used = 0
+    for head in (SMALL, MAIN):
+        at = self.entries[head].newer
+        while at != head:
+            if time < self.entries[at].expires:
+                flat[used] = <object>self.entries[at].key
+                flat[used + 1] = <object>self.entries[at].value
+                used += 2
+            at = self.entries[at].newer
+    return [(flat[at], flat[at + 1]) for at in range(0, used, 2)]
+
+
+cdef bint has_mortals(Store self) noexcept:
+    cdef uint32_t at
+    for at in range(FIRST, self.made):
+        if self.entries[at].key != NULL and self.entries[at].expires != INFINITY:
+            return True
+    return False
+
+
+# ---- storing
+
+
+cdef int put(Store self, object key, object value, double expires, object size) except -1:
+    cdef uint64_t tag
+    cdef uint32_t found, position
+    if self.counts_bytes or self.on_evict is not None or size is not None:
+        return put_measured(self, key, value, expires, measure(self, key, value, size))
+    tag = tg_mix(tg_hash(key))
+    found = find_simply(self, key, tag)
+    if found == FAILED:
+        found = find(self, key, tag, &position)
+    if found != MISSING:
+        use(self, found)
+        replace(self, found, value, expires)
+    elif self.count < self.max_entries:
+        insert(self, key, value, expires, 0, tag)
+    else:
+        supersede(self, key, value, expires, tag)
+    return 0
+
+
+cdef int put_measured(
+    Store self, object key, object value, double expires, int64_t size
+) except -1:
+    """Store under a byte bound or with a callback.
+
+    What leaves is held by a list until all is done, so that no code of others runs in between.
+    """
+    cdef list gone = []
+    cdef uint64_t tag = tg_mix(tg_hash(key))
+    cdef uint32_t position
+    cdef uint32_t found = find(self, key, tag, &position)
+    cdef int64_t more
+    if self.counts_bytes and size > self.max_bytes:
+        gone.append(key)
+        gone.append(value)
+        self.evictions += 1
+        if found != MISSING:
+            remove(self, found, position)
+        announce(self, gone)
+        return 0
+    if found != MISSING and self.counts_bytes:
+        more = size - self.sizes[found]
+        if self.bytes + more > self.max_bytes:
+            # It enters anew, so as not to be evicted for its own sake.
+            old_key = <object>self.entries[found].key
+            old_value = <object>self.entries[found].value
+            remove(self, found, position)
+            found = MISSING
+        else:
+            self.sizes[found] = size
+            self.bytes += more
+    if found != MISSING:
+        use(self, found)
+        replace(self, found, value, expires)
+    else:
+        make_room(self, 1, size, gone)
+        insert(self, key, value, expires, size, tag)
+    announce(self, gone)
+    return 0
+
+
+cdef inline void replace(Store self, uint32_t at, object value, double expires) noexcept:
+    cdef Entry* entry = self.entries + at
+    cdef PyObject* old = entry.value
+    Py_INCREF(value)
+    entry.value = <PyObject*>value
+    entry.expires = expires
+    Py_DECREF(<object>old)
+
+
+cdef int insert(
+    Store self, object key, object value, double expires, int64_t size, uint64_t tag
+) except -1:
+    """Add an entry that there is room for. Does nothing if there is no memory."""
+    cdef uint32_t at = self.free
+    if at != 0:
+        self.free = self.entries[at].newer
+    else:
+        if self.made == self.room:
+            grow(self)
+        at = self.made
+        self.made += 1
+    if self.counts_bytes:
+        self.sizes[at] = size
+        self.bytes += size
+    self.count += 1
+    fill(self, at, key, value, expires, tag)
+    return 0
+
+
+cdef inline void fill(
+    Store self, uint32_t at, object key, object value, double expires, uint64_t tag
+) noexcept:
+    cdef Entry* entry = self.entries + at
+    Py_INCREF(key)
+    Py_INCREF(value)
+    entry.key = <PyObject*>key
+    entry.value = <PyObject*>value
+    entry.expires = expires
+    entry.tag = <uint32_t>tag
+    entry.state = IN_MAIN if self.is_lru or is_ghost(self, tag) else 0
+    join_queue(self, at)
+    self.slots[gap_for(self, tag)] = tag << 32 | at
+    self.version += 1
+
+
+cdef void supersede(
+    Store self, object key, object value, double expires, uint64_t tag
+) noexcept:
+    """Put a new entry in the place of the one to evict."""
+    cdef uint32_t at = victim(self)
+    cdef PyObject* old_key = self.entries[at].key
+    cdef PyObject* old_value = self.entries[at].value
+    leave_queue(self, at)
+    close_gap(self, slot_of(self, at))
+    self.evictions += 1
+    fill(self, at, key, value, expires, tag)
+    Py_DECREF(<object>old_key)
+    Py_DECREF(<object>old_value)
+
+
+cdef void remove(Store self, uint32_t at, uint32_t position) noexcept:
+    cdef Entry* entry = self.entries + at
+    cdef PyObject* key = entry.key
+    cdef PyObject* value = entry.value
+    leave_queue(self, at)
+    close_gap(self, position)
+    if self.counts_bytes:
+        self.bytes -= self.sizes[at]
+    self.count -= 1
+    self.version += 1
+    entry.key = NULL
+    entry.newer = self.free
+    self.free = at
+    Py_DECREF(<object>key)
+    Py_DECREF(<object>value)
+
+
+cdef int make_room(Store self, uint32_t entries, int64_t size, list gone) except -1:
+    """Evict into *gone* until so many more entries and bytes fit."""
+    cdef uint32_t at
+    while self.count + entries > self.max_entries or (
+        self.counts_bytes and self.bytes + size > self.max_bytes
+    ):
+        at = victim(self)
+        if at == MISSING:
+            break
+        gone.append(<object>self.entries[at].key)
+        gone.append(<object>self.entries[at].value)
+        self.evictions += 1
+        remove(self, at, slot_of(self, at))
+    return 0
+
+
+cdef int announce(Store self, list gone) except -1:
+    cdef Py_ssize_t at
+    if self.on_evict is not None:
+        for at in range(0, len(gone), 2):
+            self.on_evict(gone[at], gone[at + 1])
+    return 0
+
+
+# ---- the eviction queues
+
+
+cdef inline void join_queue(Store self, uint32_t at) noexcept:
+    cdef Entry* entry = self.entries + at
+    cdef uint32_t head = MAIN
+    if not entry.state & IN_MAIN:
+        head = SMALL
+        self.small_count += 1
+    entry.newer = head
+    entry.older = self.entries[head].older
+    self.entries[entry.older].newer = at
+    self.entries[head].older = at
+
+
+cdef inline void leave_queue(Store self, uint32_t at) noexcept:
+    cdef Entry* entry = self.entries + at
+    self.entries[entry.older].newer = entry.newer
+    self.entries[entry.newer].older = entry.older
+    if not entry.state & IN_MAIN:
+        self.small_count -= 1
+
+
+cdef inline void use(Store self, uint32_t at) noexcept:
+    cdef Entry* entries = self.entries
+    cdef Entry* entry = entries + at
+    if self.is_lru:
+        if entries[MAIN].older != at:
+            entries[entry.older].newer = entry.newer
+            entries[entry.newer].older = entry.older
+            entry.newer = MAIN
+            entry.older = entries[MAIN].older
+            entries[entry.older].newer = at
+            entries[MAIN].older = at
+    else:
+        entry.state |= WAS_USED
+
+
+cdef inline uint32_t victim(Store self) noexcept:
+    """Return the entry to evict, which is still in its queue, or MISSING if there is none."""
+    cdef uint32_t at
+    if self.is_lru:
+        at = self.entries[MAIN].newer
+        return MISSING if at == MAIN else at
+    return s3_victim(self)
+
+
+cdef uint32_t s3_victim(Store self) noexcept:
+    cdef uint32_t at
+    cdef Entry* entry
+    while True:
+        at = self.entries[MAIN].newer
+        if at == MAIN or <uint64_t>self.small_count * 10 >= self.count:
+            at = self.entries[SMALL].newer
+            if at == SMALL:
+                return MISSING
+        entry = self.entries + at
+        if not entry.state & WAS_USED:
+            if not entry.state & IN_MAIN:
+                remember(self, entry.tag)
+            return at
+        leave_queue(self, at)
+        entry.state = IN_MAIN
+        join_queue(self, at)
+
+
+cdef inline bint is_ghost(Store self, uint64_t tag) noexcept:
+    cdef uint64_t ghost
+    if self.ghosts == NULL:
+        return False
+    ghost = self.ghosts[tag >> (32 - self.ghost_bits)]
+    return (
+        ghost >> 32 == tag
+        and ghost != 0
+        and self.ghost_time - <uint32_t>ghost < self.ghost_window
+    )
+
+
+cdef void remember(Store self, uint64_t tag) noexcept:
+    """Note an eviction. Without memory for it nothing is noted."""
+    cdef uint32_t bits = self.ghost_bits
+    self.ghost_window = self.count
+    while <uint64_t>1 << bits < 2 * <uint64_t>self.count:
+        bits += 1
+    if bits != self.ghost_bits:
+        PyMem_RawFree(self.ghosts)
+        self.ghosts = <uint64_t*>PyMem_RawCalloc(<size_t>1 << bits, sizeof(uint64_t))
+        self.ghost_bits = bits
+        if self.ghosts == NULL:
+            self.ghost_bits = 0
+            return
+    self.ghost_time += 1
+    self.ghosts[tag >> (32 - bits)] = tag << 32 | self.ghost_time
+
+
+# ---- the table
+
+
+cdef inline uint32_t gap_for(Store self, uint64_t tag) noexcept:
+    cdef uint32_t at = home_of(self, tag)
+    while self.slots[at] != 0:
+        at = (at + 1) & self.mask
+    return at
+
+
+cdef inline uint32_t slot_of(Store self, uint32_t entry) noexcept:
+    cdef uint32_t at = home_of(self, self.entries[entry].tag)
+    while <uint32_t>self.slots[at] != entry:
+        at = (at + 1) & self.mask
+    return at
+
+
+cdef void close_gap(Store self, uint32_t gap) noexcept:
+    """Empty a slot, moving later ones forward so that probing finds them."""
+    cdef uint32_t at = gap
+    cdef uint64_t slot
+    while True:
+        at = (at + 1) & self.mask
+        slot = self.slots[at]
+        if slot == 0:
+            break
+        if (at - home_of(self, slot >> 32)) & self.mask >= (at - gap) & self.mask:
+            self.slots[gap] = slot
+            gap = at
+    self.slots[gap] = 0
+
+
+cdef int grow(Store self) except -1:
+    """Make the slab and the table larger, or change nothing and raise MemoryError."""
+    cdef uint64_t entries = 2 * <uint64_t>(self.room - FIRST)
+    cdef uint64_t size = 16
+    cdef uint32_t shift = 28
+    cdef uint64_t old
+    cdef uint64_t at
+    cdef uint64_t* slots
+    cdef void* memory
+    entries = min(max(entries, <uint64_t>8), <uint64_t>self.max_entries)
+    while size * 5 < entries * 8:
+        size *= 2
+        shift -= 1
+    if self.counts_bytes:
+        memory = PyMem_RawRealloc(self.sizes, (entries + FIRST) * sizeof(int64_t))
+        if memory == NULL:
+            raise MemoryError
+        self.sizes = <int64_t*>memory
+    slots = <uint64_t*>PyMem_RawCalloc(size, sizeof(uint64_t))
+    if slots == NULL:
+        raise MemoryError
+    if self.room == FIRST:
+        memory = PyMem_RawMalloc((entries + FIRST) * sizeof(Entry))
+        if memory != NULL:
+            memcpy(memory, self.heads, sizeof(self.heads))
+    else:
+        memory = PyMem_RawRealloc(self.entries, (entries + FIRST) * sizeof(Entry))
+    if memory == NULL:
+        PyMem_RawFree(slots)
+        raise MemoryError
+    self.entries = <Entry*>memory
+    for old in range(<uint64_t>self.mask + 1):
+        if self.slots[old] != 0:
+            at = self.slots[old] >> 32 >> shift
+            while slots[at] != 0:
+                at = (at + 1) & (size - 1)
+            slots[at] = self.slots[old]
+    if self.room != FIRST:
+        PyMem_RawFree(self.slots)
+    self.slots = slots
+    self.mask = <uint32_t>(size - 1)
+    self.shift = shift
+    self.room = <uint32_t>(entries + FIRST)
+    self.version += 1
+    return 0
+
+
+cdef void make_empty(Store self) noexcept:
+    memset(self.heads, 0, sizeof(self.heads))
+    self.heads[MAIN].older = self.heads[MAIN].newer = MAIN
+    self.heads[SMALL].older = self.heads[SMALL].newer = SMALL
+    self.entries = self.heads
+    self.no_slot = 0
+    self.slots = &self.no_slot
+    self.sizes = NULL
+    self.mask = 0
+    self.shift = 32
+    self.made = self.room = FIRST
+    self.free = self.count = self.small_count = 0
+    self.bytes = 0
+    self.ghosts = NULL
+    self.ghost_bits = self.ghost_time = self.ghost_window = 0
+    self.version += 1
+
+
+cdef void release(Store self) noexcept:
+    """Become empty, then let go of all that was held."""
+    cdef Entry* entries = self.entries
+    cdef uint64_t* slots = self.slots
+    cdef int64_t* sizes = self.sizes
+    cdef uint64_t* ghosts = self.ghosts
+    cdef uint32_t made = self.made
+    cdef uint32_t room = self.room
+    cdef uint32_t at
+    make_empty(self)
+    for at in range(FIRST, made):
+        if entries[at].key != NULL:
+            Py_DECREF(<object>entries[at].key)
+            Py_DECREF(<object>entries[at].value)
+    if room != FIRST:
+        PyMem_RawFree(entries)
+        PyMem_RawFree(slots)
+        PyMem_RawFree(sizes)
+        PyMem_RawFree(ghosts)
+
+
+cdef int traverse(PyObject* store, visitproc visit, void* arg) noexcept:
+    cdef Entry* entries = (<Store>store).entries
+    cdef uint32_t at
+    cdef int result = tg_traverse_attributes(store, visit, arg)
+    if result != 0:
+        return result
+    for at in range(FIRST, (<Store>store).made):
+        if entries[at].key != NULL:
+            result = visit(entries[at].key, arg)
+            if result != 0:
+                return result
+            result = visit(entries[at].value, arg)
+            if result != 0:
+                return result
+    return 0
+
+
+cdef int clear(PyObject* store) noexcept:
+    cdef int result = tg_clear_attributes(store)
+    release(<Store>store)
+    return result
+
+
+# ---- time, sizes and arguments
+
+
+cdef inline double now(Store self) except? -1.0:
+    cdef double reading
+    if likely(self.clock is None):
+        reading = tg_wall_clock()
+        self.second = <int64_t>reading
+        self.second_end = <double>(self.second + 1) + self.offset
+    else:
+        reading = call_clock(self.clock)
+    reading += self.offset
+    if unlikely(not (self.latest <= reading < INFINITY)):
+        reading = straighten(self, reading)
+    self.latest = reading
+    return reading
+
+
+cdef double call_clock(object clock) except? -1.0:
+    return PyFloat_AsDouble(clock())
+
+
+cdef double straighten(Store self, double reading) except? -1.0:
+    """Return the time, given a reading that lies before the latest one or is no time."""
+    cdef object shown
+    if not (-INFINITY < reading < INFINITY):
+        shown = <object>reading
+        PyErr_Format(
+            ValueError, b"clock must return a finite number of seconds, not %R", <PyObject*>shown
+        )
+    self.second = -1
+    if reading < self.latest - JITTER_S:
+        self.offset += self.latest - reading
+    return self.latest
+
+
+cdef inline double expiry(Store self, object ttl) except? -1.0:
+    cdef double seconds = self.default_ttl if ttl is None else lifetime(b"ttl", ttl)
+    return INFINITY if seconds == INFINITY else now(self) + seconds
+
+
+cdef double lifetime(const char* name, object ttl) except -1.0:
+    cdef double seconds = 0
+    cdef const char* text = b"%s must be a number of seconds above 0, math.inf or None, not %R"
+    if PyFloat_CheckExact(ttl):
+        seconds = PyFloat_AsDouble(ttl)
+    elif type(ttl) is bool or not isinstance(ttl, (int, float)):
+        PyErr_Format(TypeError, text, name, <PyObject*>ttl)
+    else:
+        try:
+            seconds = PyFloat_AsDouble(ttl)
+        except OverflowError:
+            seconds = INFINITY if ttl > 0 else -INFINITY
+    if not seconds > 0:
+        PyErr_Format(ValueError, text, name, <PyObject*>ttl)
+    return seconds
+
+
+cdef int64_t measure(Store self, object key, object value, object size) except -1:
+    cdef const char* name = b"size"
+    cdef const char* text = b"%s must be an int of at least 0, not %R"
+    cdef int overflow
+    cdef int64_t measured
+    if size is None:
+        if not self.counts_bytes:
+            return 0
+        if self.size_of is None:
+            size = estimate(key, value)
+        else:
+            name = b"sizeof(value)"
+            size = self.size_of(value)
+    if type(size) is bool or not isinstance(size, int):
+        PyErr_Format(TypeError, text, name, <PyObject*>size)
+    measured = PyLong_AsLongLongAndOverflow(size, &overflow)
+    if overflow > 0:
+        measured = MOST_BYTES + 1
+    elif overflow < 0 or measured < 0:
+        PyErr_Format(ValueError, text, name, <PyObject*>size)
+    return measured if self.counts_bytes else 0
+
+
+cdef object estimate(object key, object value):
+    """Return the bytes of *key* and *value* with what they hold, each object once."""
+    cdef object total = 0
+    cdef set seen = set()
+    cdef list stack = [key, value]
+    while stack:
+        item = stack.pop()
+        identity = <size_t><PyObject*>item
+        if identity in seen:
+            continue
+        seen.add(identity)
+        total += getsizeof(item)
+        if type(item) is dict:
+            stack += item
+            stack += item.values()
+        elif type(item) is list or type(item) is tuple:
+            stack += item
+    return total
+
+
+cdef int check_callable(const char* name, object option) except -1:
+    if option is not None and not callable(option):
+        PyErr_Format(TypeError, b"%s must be callable or None, not %R", name, <PyObject*>option)
+    return 0
+
+
+cdef int64_t check_bound(const char* name, object bound, int64_t most) except -1:
+    cdef const char* text = b"%s must be an int from 1 to %lld, not %R"
+    cdef int overflow
+    cdef int64_t checked
+    if type(bound) is bool or not isinstance(bound, int):
+        PyErr_Format(TypeError, text, name, <long long>most, <PyObject*>bound)
+    checked = PyLong_AsLongLongAndOverflow(bound, &overflow)
+    if overflow != 0 or not 1 <= checked <= most:
+        PyErr_Format(ValueError, text, name, <long long>most, <PyObject*>bound)
+    return checked
+
+
+tg_own_collection(<PyTypeObject*>Store, traverse, clear)

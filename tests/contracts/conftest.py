@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import cores.store
+import fastpath_ext
+
+
+@pytest.fixture(scope="session", params=["pure", "compiled"])
+def store_class(request: pytest.FixtureRequest) -> type:
+    """Return the cache engine under test."""
+    if request.param == "pure":
+        return cores.store.Store
+    return compiled_store_class()
+
+
+@pytest.fixture(scope="session", params=["lru", "s3fifo"])
+def policy(request: pytest.FixtureRequest) -> str:
+    """Return the eviction policy under test."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def both_store_classes() -> tuple[type, type]:
+    """Return the pure and the compiled engine, to be compared."""
+    return cores.store.Store, compiled_store_class()
+
+
+def compiled_store_class() -> type:
+    if fastpath_ext.COMPILED:
+        return fastpath_ext.Store
+    # Which of the following runs depends on the installation and the environment.
+    if os.environ.get("THRIFTGATE_REQUIRE_EXTENSIONS", "0") not in {"", "0"}:  # pragma: no cover
+        pytest.fail(f"the compiled engine is required, but: {fastpath_ext.reason}")
+    pytest.skip(f"no compiled engine: {fastpath_ext.reason}")  # pragma: no cover

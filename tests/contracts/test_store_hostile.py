@@ -1,0 +1,424 @@
+"""Cache engines among hostile keys, values, callbacks, memory and threads."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import random
+import sys
+import threading
+import tracemalloc
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def assert_consistent(store: Any, most: int) -> None:
+    """Check from outside that the parts of *store* agree, and that it still works."""
+    items = store.items()
+    assert len(items) == len(store) == store.stats()["entries"] <= most
+    for key, value in items:
+        assert store.get(key) is value
+    for key, value in items:
+        assert store.pop(key) is value
+    assert len(store) == store.stats()["bytes"] == 0
+    for number in range(2 * most):
+        store.set(number, number, size=1)
+        assert store.get(number) == number
+        assert len(store) <= most
+    store.clear()
+    assert store.items() == []
+
+
+# ---- re-entrancy
+
+
+class World:
+    """A store, and code of others that may use it whenever it is called."""
+
+    def __init__(self, store_class: Any, policy: str, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.depth = 0
+        self.is_hostile = True
+        self.now = 1e6
+        options: dict[str, Any] = {"max_bytes": 40, "sizeof": self.sizeof}
+        if self.random.random() < 0.5:
+            options["on_evict"] = lambda key, value: self.meddle()
+        if self.random.random() < 0.3:
+            options = {}
+        if self.random.random() < 0.7:
+            options["clock"] = self.clock
+        self.most = self.random.choice([1, 2, 5, 20])
+        self.store = store_class(self.most, policy=policy, **options)
+
+    def clock(self) -> float:
+        self.meddle()
+        self.now += 0.1
+        return self.now
+
+    def sizeof(self, value: object) -> int:
+        self.meddle()
+        return self.random.randrange(12)
+
+    def meddle(self) -> None:
+        if self.is_hostile and self.depth < 3 and self.random.random() < 0.3:
+            self.depth += 1
+            try:
+                self.act()
+            finally:
+                self.depth -= 1
+
+    def act(self) -> None:
+        chance = self.random.random
+        key, value, ttl = Key(self), Value(self), self.random.choice([None, 0.5, 5])
+        store = self.store
+        actions = [
+            *[lambda: store.set(key, value, ttl)] * 4,
+            *[lambda: store.get(key)] * 2,
+            lambda: store.__setitem__(key, value),
+            lambda: store.delete(key),
+            lambda: store.pop(key),
+            lambda: store.touch(key, ttl),
+            store.items,
+            lambda: chance() < 0.1 and store.clear(),
+            lambda: chance() < 0.2 and store.resize(self.random.randint(1, self.most)),
+            lambda: store.get_many([Key(self), key]),
+            lambda: gc.collect(0),
+        ]
+        self.random.choice(actions)()
+
+
+class MeddlingError(Exception):
+    """Raised by hostile code."""
+
+
+class Key:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.number = world.random.randrange(25)
+
+    def __hash__(self) -> int:
+        self.world.meddle()
+        return self.number % 4
+
+    def __eq__(self, other: object) -> bool:
+        self.world.meddle()
+        if self.world.is_hostile and self.world.random.random() < 0.01:
+            raise MeddlingError
+        return isinstance(other, Key) and self.number == other.number
+
+    def __del__(self) -> None:
+        meddle_quietly(self.world)
+
+
+class Value:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.circle = self if world.random.random() < 0.2 else None
+
+    def __del__(self) -> None:
+        meddle_quietly(self.world)
+
+
+def meddle_quietly(world: World) -> None:
+    with contextlib.suppress(MeddlingError):
+        world.meddle()
+
+
+def test_reentrant_use_leaves_the_store_consistent(store_class: Any, policy: str) -> None:
+    seed = int(os.environ.get("THRIFTGATE_FUZZ_SEED") or int.from_bytes(os.urandom(4)))
+    rounds = int(os.environ.get("THRIFTGATE_FUZZ_ROUNDS") or 40)
+    for number in range(rounds):
+        print(f"THRIFTGATE_FUZZ_SEED={seed + number}")  # noqa: T201  shown when the test fails
+        world = World(store_class, policy, seed + number)
+        for _ in range(300):
+            with contextlib.suppress(MeddlingError):
+                world.act()
+        world.is_hostile = False
+        gc.collect(0)
+        items = world.store.items()
+        assert len({key.number for key, _ in items}) == len(items) <= len(world.store)
+        for key, value in items:
+            assert world.store.get(key, value) is value
+        world.store.resize(max_entries=world.most)
+        assert len(world.store) <= world.most
+        for key in world.store:
+            world.store.delete(key)
+        world.now += 100
+        for key in list(range(25)):
+            probe = Key(world)
+            probe.number = key
+            world.store.delete(probe)
+        assert world.store.stats()["entries"] == world.store.stats()["bytes"] == 0
+
+
+def test_key_that_clears_the_store_when_compared(store_class: Any, policy: str) -> None:
+    class Clearing:
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            store.clear()
+            return False
+
+    store = store_class(policy=policy)
+    for _ in range(3):
+        store[Clearing()] = object()
+    assert len(store) <= 1
+    assert store.get(Clearing()) is None
+    assert_consistent(store_class(5, max_bytes=5, policy=policy), 5)
+
+
+def test_key_that_deletes_others_when_compared(store_class: Any) -> None:
+    class Vanishing(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            return 7
+
+        def __eq__(self, other: object) -> bool:
+            return [store.pop(key) for key in store if key is self or key is other] != []
+
+    store = store_class()
+    for name in "abc":
+        store[Vanishing(name)] = name
+    assert store.items() == [("c", "c")]
+    assert store.get(Vanishing("d")) is None
+    assert store.items() == []
+
+
+def test_error_of_a_key_reaches_the_caller_and_changes_nothing(
+    store_class: Any, policy: str
+) -> None:
+    class Refusing:
+        def __init__(self, hash_: int) -> None:
+            self.hash = hash_
+
+        def __hash__(self) -> int:
+            return self.hash if isinstance(self.hash, int) else self.hash()
+
+        def __eq__(self, other: object) -> bool:
+            msg = "no comparison"
+            raise OSError(msg)
+
+    store = store_class(2, max_bytes=100, policy=policy)
+    store.set(Refusing(5), 1, size=7)
+    before = store.stats()
+    for call in (
+        store.get,
+        store.pop,
+        store.delete,
+        store.contains,
+        store.touch,
+        store.__getitem__,
+        store.__delitem__,
+        store.__contains__,
+        lambda key: store.set(key, 1),
+        lambda key: store.set(key, 1, size=1000),
+        lambda key: store.__setitem__(key, 1),
+        lambda key: store.get_many([key]),
+        lambda key: store.set_many({1: 1, key: 1}),
+    ):
+        with pytest.raises(OSError, match=r"^no comparison$"):
+            call(Refusing(5))
+    store.delete(1)
+    after = store.stats()
+    assert {**after, "expirations": 0} == before
+
+
+def test_clock_may_use_the_store(store_class: Any) -> None:
+    def clock() -> float:
+        for step in steps[:1]:
+            steps.remove(step)
+            step()
+        return 5.0
+
+    steps: list[Any] = []
+    store = store_class(clock=clock)
+    store.set("key", 1, 10)
+    steps.append(store.clear)
+    assert store.items() == []
+    store.set("key", 2, 10)
+    steps.append(lambda: store.delete("key"))
+    assert store.delete("key") is False
+    store.set("key", 3, 10)
+    steps.append(lambda: store.set_many(dict.fromkeys(range(100), 0)))
+    assert store.pop("key") == 3
+    assert len(store) == 100
+
+
+def test_destructor_of_a_value_may_use_the_store(store_class: Any, policy: str) -> None:
+    class Returning:
+        """Comes back under another name when it goes."""
+
+        def __init__(self, name: int) -> None:
+            self.name = name
+
+        def __del__(self) -> None:
+            if self.name < 100:
+                store[self.name + 1] = Returning(self.name + 1)
+
+    store = store_class(3, policy=policy)
+    for _ in range(3):
+        store["key"] = Returning(0)
+        store["other"] = 1
+        store.delete("key")
+    assert len(store) <= 3
+    store.clear()
+    store.clear()
+    for name in range(200):
+        store.delete(name)
+    assert_consistent(store_class(3, max_bytes=3, policy=policy), 3)
+
+
+# ---- memory
+
+
+def runs_without_memory(  # pragma: no cover  tracing is off, and back on only at the end
+    failing: int, work: Callable[[], object]
+) -> bool:
+    """Say whether *work* succeeds although one allocation fails, the one called *failing*."""
+    testcapi = pytest.importorskip("_testcapi")
+    trace = sys.gettrace()
+    sys.settrace(None)  # a tracer would lack the memory as well, and stop tracing for good
+    testcapi.set_nomemory(failing, failing + 1)
+    try:
+        work()
+    except (MemoryError, RuntimeError):  # RuntimeError: no memory for a lock
+        return False
+    finally:
+        testcapi.remove_mem_hooks()
+        sys.settrace(trace)
+    return True
+
+
+def test_lack_of_memory_leaves_the_store_consistent(store_class: Any, policy: str) -> None:
+    outcomes = []
+    keys = [f"key {number}" for number in range(64)]
+    for entries in (0, 8, 24):
+        for failing in range(60):
+            store = store_class(40, max_bytes=60, policy=policy)
+            for key in keys[:entries]:
+                store.set(key, key, size=1)
+            for work in (
+                partial(store.set, "new", "value", size=60),
+                partial(store.set, "new", "value", size=1),
+                partial(store.set_many, dict.fromkeys(keys[entries : entries + 30], 1)),
+                store.items,
+            ):
+                outcomes.append(runs_without_memory(failing, work))
+                assert len(store.items()) == len(store) <= 40
+                assert store.stats()["bytes"] <= 60
+            assert_consistent(store, 40)
+    assert set(outcomes) == {True, False}
+
+
+def test_lack_of_memory_while_making_a_store(store_class: Any) -> None:
+    outcomes = {runs_without_memory(failing, store_class) for failing in range(30)}
+    assert outcomes == {True, False}
+
+
+def test_references_are_counted_right(store_class: Any, policy: str) -> None:
+    keys = [f"{number} key" for number in range(30)] + [(number,) for number in range(5)]
+    value = object()
+    now = 0.0
+    store = store_class(20, policy=policy, max_bytes=25, sizeof=lambda _: 1, clock=lambda: now)
+    counts = [sys.getrefcount(item) for item in [*keys, value, store]]
+    for number in range(5):
+        for key in keys:
+            store.set(key, value, 1 + number % 3)
+            store.get(key)
+            store.get("absent")
+            store.touch(key)
+            store.set(key, value, 5, size=number * 6)
+            assert store.get_many(keys)
+            assert store.items()
+            list(store)
+        for key in keys[::3]:
+            store.pop(key)
+            store.delete(key)
+            with pytest.raises(KeyError):
+                store[key]
+        with pytest.raises(TypeError):
+            store.set("key", value, "ttl")
+        with pytest.raises(ValueError, match=r"^size"):
+            store.set("key", value, size=-1)
+        now += 2
+    store.clear()
+    key = None
+    gc.collect()
+    assert [sys.getrefcount(item) for item in [*keys, value, store]] == counts
+
+
+def test_memory_is_returned(store_class: Any, policy: str) -> None:
+    def work() -> None:
+        store = store_class(500, policy=policy, max_bytes=400, sizeof=lambda _: 1)
+        for number in range(1500):
+            store[number] = str(number)
+            store.get(number // 2)
+        store.clear()
+        store["last"] = [store]
+
+    work()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        work()
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(5):
+            work()
+        gc.collect()
+        after = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert after - before < 4_000
+
+
+# ---- threads
+
+
+def test_threads_see_only_values_of_their_key(store_class: Any, policy: str) -> None:
+    store = store_class(50, policy=policy, max_bytes=60, sizeof=lambda _: 1)
+    problems: list[object] = []
+    barrier = threading.Barrier(4)
+
+    def work(seed: int) -> None:
+        rng = random.Random(seed)
+        barrier.wait()
+        try:
+            for step in range(4_000):
+                key = rng.randrange(80)
+                value = store.get(key)
+                assert value is None or value[0] == key
+                if value is None or rng.random() < 0.2:
+                    store.set(key, (key, step), rng.choice([None, 1e-3, 10]))
+                elif rng.random() < 0.1:
+                    assert (store.pop(key) or (key,))[0] == key
+                elif rng.random() < 0.02:
+                    assert all(key == value[0] for key, value in store.items())
+                elif rng.random() < 0.001:
+                    store.clear()
+        except BaseException as problem:  # noqa: BLE001  # pragma: no cover  reported below
+            problems.append(problem)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert problems == []
+    assert len(store) <= 50
+    assert store.stats()["bytes"] == len(store)
+    store.clear()
+    assert_consistent(store, 50)
