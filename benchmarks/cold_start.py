@@ -5,7 +5,6 @@ The bridge and the bare forwarder also handle their first directive, over TLS, f
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
@@ -19,18 +18,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import trustme
 from tools import instructions
 from tools.budget import BARE, HANDLER, PACKAGES, RUNTIME, compile_frame
 from tools.options import Parser
 
+from benchmarks.home import directive, running_home, show_progress
 from gateway.cli.layout import lay_out
 from gateway.cli.local_runtime import LocalRuntime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-ROOT = Path(__file__).resolve().parent.parent
 POWERTOOLS = ("aws_lambda_powertools", "jmespath", "typing_extensions")
 
 POWERTOOLS_HANDLER = """\
@@ -78,9 +76,6 @@ class Case:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-TOKEN = "bench-token"
-DIRECTIVE = json.loads((ROOT / "examples" / "events" / "alexa-turn-on.json").read_text())
-DIRECTIVE["directive"]["endpoint"]["scope"]["token"] = TOKEN
 PURE = {"THRIFTGATE_PURE": "1"}
 CASES = {
     "bare handler": Case(BARE),
@@ -118,28 +113,6 @@ def parser() -> Parser:
     return options
 
 
-@contextlib.contextmanager
-def home(folder: Path) -> Iterator[dict[str, str]]:
-    """Run the demo home behind TLS in a process of its own; yield URL, CA file and token."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert("localhost", "127.0.0.1")
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    certificate.cert_chain_pems[0].write_to_path(str(folder / "home.pem"))
-    certificate.private_key_pem.write_to_path(str(folder / "home.key"))
-    command = [sys.executable, "-m", "ha_extension.demo_home", "--token", TOKEN]
-    command += ["--tls-cert", str(folder / "home.pem"), "--tls-key", str(folder / "home.key")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        try:
-            yield {
-                "HOME_ASSISTANT_URL": line.split()[-1],
-                "HOME_ASSISTANT_CA_FILE": str(folder / "ca.pem"),
-            }
-        finally:
-            process.terminate()
-
-
 def lay_cases_out(folder: Path) -> list[str]:
     """Lay out the cases as Lambda does; return the command that runs one, but for its module."""
     handlers = folder / "handlers"
@@ -149,7 +122,7 @@ def lay_cases_out(folder: Path) -> list[str]:
     lay_out(folder / "task", (*PACKAGES, *POWERTOOLS), folder=handlers)
     lay_out(folder / "runtime", RUNTIME)
     compile_frame(folder)
-    (folder / "directive.json").write_text(json.dumps(DIRECTIVE))
+    (folder / "directive.json").write_text(json.dumps(directive()))
     return [sys.executable, "-S", *(str(folder / it) for it in ("frame.pyc", "task", "runtime"))]
 
 
@@ -168,7 +141,7 @@ def peak_mb(task: Path, number: int, case: Case, settings: dict[str, str]) -> fl
     """Return the peak memory of one case under the real runtime client, after one invocation."""
     environment = {**settings, **case.environment}
     with LocalRuntime(task, f"case_{number}.lambda_handler", environment=environment) as runtime:
-        event = DIRECTIVE if case.directive else {"q": "answer"}
+        event = directive() if case.directive else {"q": "answer"}
         peak = runtime.invoke(event).max_rss_kb
     return None if peak is None else round(peak / 1024, 1)
 
@@ -177,7 +150,7 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
     """Return, for each case, instructions (millions), CPU time (ms) and peak memory (MB)."""
     counter = instructions.counter()
     measured: dict[str, dict[str, float]] = {name: {} for name in CASES}
-    with tempfile.TemporaryDirectory() as scratch, home(Path(scratch)) as settings:
+    with tempfile.TemporaryDirectory() as scratch, running_home(Path(scratch)) as settings:
         folder = Path(scratch)
         command = lay_cases_out(folder)
         base = {
@@ -205,15 +178,14 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
             random.shuffle(order)
             for name in order:
                 samples[name].append(cpu_ms(*runs[name]))
-            sys.stderr.write(f"\rprocessor time: round {done + 1} of {rounds}")
-        sys.stderr.write("\n")
+            show_progress("processor time: round", done + 1, rounds)
         for number, (name, case) in enumerate(CASES.items()):
             measured[name]["cpu_ms_median"] = round(statistics.median(samples[name]), 1)
             measured[name]["cpu_ms_min"] = round(min(samples[name]), 1)
             if (peak := peak_mb(folder / "task", number, case, settings)) is not None:
                 measured[name]["peak_mb"] = peak
             if counter is not None:
-                sys.stderr.write(f"instructions: {name}\n")
+                show_progress("instructions: case", number + 1, len(CASES))
                 measured[name]["minstr"] = round(counter(*runs[name]) / 1e6, 2)
     return measured
 
