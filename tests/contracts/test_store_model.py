@@ -27,11 +27,9 @@ class Model:
 
     def row(self, key: object) -> list[Any] | None:
         for row in self.rows:
-            if row[0] == key:
-                if self.now < row[2]:
-                    return row
-                self.rows.remove(row)
-                return None
+            if row[0] == key and self.now < row[2]:
+                return row
+        self.rows = [row for row in self.rows if row[0] != key]
         return None
 
     def living(self) -> Iterator[list[Any]]:

@@ -309,6 +309,28 @@ def test_watch_thread_flushes_a_handler_that_hangs() -> None:
     watch.close()
 
 
+def test_watch_thread_looks_again_and_again() -> None:
+    class Looked:
+        """A current invocation that tells when it was read the third time."""
+
+        def __init__(self) -> None:
+            self.times = 0
+            self.thrice = threading.Event()
+
+        @property
+        def invocation(self) -> None:
+            self.times += 1
+            if self.times == 3:
+                self.thrice.set()
+
+    current, flush = Looked(), Flushes()
+    watch = DeadlineWatch(current, flush, interval=0.001)
+    watch.start()
+    assert current.thrice.wait(5)
+    watch.close()
+    assert flush.count == 0
+
+
 def test_watch_is_started_by_the_first_buffered_line_only(context: LambdaContext) -> None:
     gateway.log_info("outside an invocation, written at once")
     assert not _wiring.is_loaded(_wiring.watch)

@@ -54,6 +54,15 @@ def test_the_wiring_has_no_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
     graphlib.TopologicalSorter(edges).prepare()  # raises CycleError
 
 
+def test_the_stand_in_notes_what_is_touched() -> None:
+    touched: list[str] = []
+    stand_in = Recording("port", touched)
+    for name in ("method", "_private"):
+        with pytest.raises(AttributeError):
+            getattr(stand_in, name)
+    assert touched == ["port.method"]
+
+
 def test_building_a_core_touches_no_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
     _, touched = graph(monkeypatch)
     assert touched == []

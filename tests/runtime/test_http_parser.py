@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.cli.http_parser import HEAD_LIMIT, MalformedRequestError, Request, RequestParser
@@ -52,6 +52,7 @@ def test_requests_are_read_however_they_are_cut(
 
 
 @given(st.binary())
+@example(b"garbage\r\n\r\n")
 def test_garbage_is_refused_or_waited_for(data: bytes) -> None:
     parser = RequestParser(LIMIT)
     try:

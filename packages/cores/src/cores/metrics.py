@@ -156,8 +156,6 @@ class Metrics:
             return
         with self._lock:
             lines = self._take()
-            if not lines:
-                return
             try:
                 self._write("".join(lines).encode())
                 self._lines += len(lines)

@@ -696,7 +696,7 @@ def get_gateway_stats() -> dict[str, Any]:
     return _wiring.dispatcher.stats()
 
 
-if not TYPE_CHECKING:
+if not TYPE_CHECKING:  # pragma: no branch - to a type checker these names are there from the start
 
     def __getattr__(name: str) -> object:
         """Find ``GatewayInterface`` and the exceptions when they are first asked for."""
