@@ -194,3 +194,32 @@ def test_cached_without_brackets_is_refused(cache: Cache) -> None:
         match=r"^cached takes the time to live: write @cached\(\) or @cached\(ttl=300\)$",
     ):
         cache.cached(len)
+
+
+def test_cached_functions_of_one_name_do_not_share_entries(cache: Cache) -> None:
+    plus, times = cache.cached()(lambda x: x + 1), cache.cached()(lambda x: x * 10)
+    assert (plus(5), times(5), plus(5), times(5)) == (6, 50, 6, 50)
+
+
+async def coroutine_function() -> None: ...
+
+
+def generator_function() -> object:
+    yield
+
+
+async def asynchronous_generator() -> object:
+    yield
+
+
+@pytest.mark.parametrize("func", [coroutine_function, generator_function, asynchronous_generator])
+def test_cached_refuses_what_can_be_used_once_only(cache: Cache, func: object) -> None:
+    message = r"^cached decorates plain functions, and <function .* is none$"
+    with pytest.raises(TypeError, match=message):
+        cache.cached()(func)
+
+
+@pytest.mark.parametrize("ttl", [0, -1.0, float("nan")])
+def test_cached_refuses_a_wrong_lifetime_at_decoration(cache: Cache, ttl: float) -> None:
+    with pytest.raises(ValueError, match=rf"^ttl must be above 0 seconds, not {ttl!r}$"):
+        cache.cached(ttl)

@@ -6,8 +6,9 @@ import decimal
 import enum
 import json
 import threading
+from collections import UserDict, namedtuple
 from contextvars import ContextVar
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -254,6 +255,17 @@ def test_context_of_one_thread_does_not_reach_another(logger: Logger, output: Ou
     assert "order" not in output.lines[0]
 
 
+def test_a_forked_child_forgets_what_its_parent_will_write(
+    logger: Logger, output: Output, clock: FakeClock, current: SimpleNamespace
+) -> None:
+    current.invocation = going(clock)
+    logger.info("parent's")
+    logger.forget()
+    logger.info("child's")
+    logger.flush()
+    assert [line["message"] for line in output.lines] == ["child's"]
+
+
 def test_threads_lose_no_line(
     logger: Logger, output: Output, clock: FakeClock, current: SimpleNamespace
 ) -> None:
@@ -338,6 +350,7 @@ def test_ordinary_keys_are_not_secret(key: str) -> None:
     assert not is_secret(key)
 
 
+Login = namedtuple("Login", "user password")  # noqa: PYI024
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJhIn0.c2lnbmF0dXJl"
 
 
@@ -351,6 +364,17 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJhIn0.c2lnbmF0dXJl"
         {"text": f"jwt {JWT}"},
         {"error": ValueError("header Bearer PLANTED refused")},
         {"data": b"Bearer PLANTED"},
+        {"text": "Bearer  PLANTED"},
+        {"text": "bearer\tPLANTED"},
+        {"text": "BeArEr: PLANTED"},
+        {"text": "Authorization=Basic PLANTED=="},
+        {"headers": MappingProxyType({"Set-Cookie": "PLANTED"})},
+        {"headers": UserDict({"X-Api-Key": "PLANTED"})},
+        {"data": {b"password": "PLANTED"}},
+        {"data": SimpleNamespace(token="PLANTED")},
+        {"data": Login("ada", "PLANTED")},
+        {"userPIN": "PLANTED"},
+        {"pin_code": "PLANTED"},
         {"Bearer eyJPLANTED": 1},
         {"nested": {"Bearer PLANTED": 1}},
     ],

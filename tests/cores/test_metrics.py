@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cores.metrics import MAX_PENDING, MAX_VALUES, UNITS, Metrics
+from cores.metrics import MAX_LOCAL, MAX_PENDING, MAX_VALUES, UNITS, Metrics
 from gateway.testing import FakeClock
 
 
@@ -116,10 +116,12 @@ def test_a_runaway_loop_is_written_early(metrics: Metrics, output: Output) -> No
     assert metrics.status()["pending"] == 0
 
 
-def test_recording_starts_the_watch(output: Output, current: SimpleNamespace) -> None:
+def test_recording_starts_the_watch(
+    output: Output, clock: FakeClock, current: SimpleNamespace
+) -> None:
     started = []
     watch = SimpleNamespace(start=lambda: started.append(1))
-    Metrics(write=output, current=current, watch=watch).record("m", 1)
+    Metrics(write=output, clock=clock, current=current, watch=watch).record("m", 1)
     assert started == [1]
 
 
@@ -153,9 +155,9 @@ def test_duration_records_milliseconds_also_of_a_failing_block(output: Output) -
 
 
 def test_identities_past_the_limit_are_summed_up_locally(
-    output: Output, current: SimpleNamespace
+    output: Output, clock: FakeClock, current: SimpleNamespace
 ) -> None:
-    metrics = Metrics(write=output, current=current, max_identities=2)
+    metrics = Metrics(write=output, clock=clock, current=current, max_identities=2)
     for name in ("a", "b", "c"):
         metrics.record(name, 1)
     metrics.record("a", 1, dimensions={"x": "y"})
@@ -189,6 +191,35 @@ def test_a_failing_output_loses_lines_and_says_so(metrics: Metrics, output: Outp
     assert metrics.status()["pending"] == 0
 
 
+def test_unbounded_dimensions_stop_being_kept(metrics: Metrics) -> None:
+    for number in range(MAX_LOCAL + 15):
+        metrics.record("m", 1, dimensions={"id": str(number)})
+    status = metrics.status()
+    assert status["identities"]["published"] == 10
+    assert len(status["summary"]) == MAX_LOCAL + 10
+    assert status["ignored"] == 5
+
+
+def test_values_of_the_last_moments_are_written_at_once(
+    metrics: Metrics, output: Output, clock: FakeClock
+) -> None:
+    clock.advance(2.95)
+    metrics.record("m", 1)
+    assert output.lines[0]["m"] == 1
+
+
+def test_a_forked_child_forgets_what_its_parent_will_write(
+    metrics: Metrics, output: Output
+) -> None:
+    metrics.record("m", 1)
+    metrics.forget()
+    metrics.flush()
+    assert output.writes == []
+    metrics.record("m", 2)
+    metrics.flush()
+    assert output.lines[0]["m"] == 2
+
+
 def test_only_local_metrics_write_nothing(output: Output) -> None:
     metrics = Metrics(write=output, max_identities=0)
     metrics.record("m", 1)
@@ -199,8 +230,26 @@ def test_only_local_metrics_write_nothing(output: Output) -> None:
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        (("m", float("nan")), ValueError, "the value of metric 'm' must be finite, not nan"),
-        (("m", float("inf")), ValueError, "the value of metric 'm' must be finite, not inf"),
+        (
+            ("m", float("nan")),
+            ValueError,
+            "the value of metric 'm' must be between -2**360 and 2**360, not nan",
+        ),
+        (
+            ("m", float("inf")),
+            ValueError,
+            "the value of metric 'm' must be between -2**360 and 2**360, not inf",
+        ),
+        (
+            ("m", 10**400),
+            ValueError,
+            f"the value of metric 'm' must be between -2**360 and 2**360, not {10**400}",
+        ),
+        (
+            ("m", 1, None, [1]),
+            TypeError,
+            "dimensions of metric 'm' must map names to texts, not [1]",
+        ),
         (("m", True), TypeError, "the value of metric 'm' must be a number, not True"),
         (("m", "1"), TypeError, "the value of metric 'm' must be a number, not '1'"),
         ((3, 1), TypeError, "a metric name must be text, not 3"),
@@ -327,7 +376,9 @@ def test_what_is_published_adds_up_to_what_was_recorded(
 ) -> None:
     output = Output()
     metrics = Metrics(
-        write=output, current=SimpleNamespace(invocation=object()), max_identities=100
+        write=output,
+        current=SimpleNamespace(invocation=SimpleNamespace(deadline=float("inf"))),
+        max_identities=100,
     )
     model: dict[object, list[int]] = {}
     for name, value, dimensions, flush in sequence:

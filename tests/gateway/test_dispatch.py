@@ -48,6 +48,11 @@ def test_interfaces_are_twelve_strings() -> None:
     ("interface", "operation", "message"),
     [
         ("cach", "get", "there is no interface 'cach'; did you mean cache?"),
+        (
+            GatewayInterface.SECURITY,
+            "encrypt",
+            "interface 'security' is not part of this version",
+        ),
         ("cache", "gat", "interface 'cache' has no operation 'gat'; did you mean get or stats?"),
         (
             GatewayInterface.CACHE,
@@ -152,6 +157,8 @@ def test_bad_target_fails_at_first_use_and_can_be_retried(greetings: ModuleType)
         ("cache", "m:f", "interface 'cache' exists already; choose another name"),
         ("debug", "m:f", "interface 'debug' exists already; choose another name"),
         ("x", "m", "an interface's target is 'package.module:factory', not 'm'"),
+        ("x", 5, "an interface's target is 'package.module:factory', not 5"),
+        ("x", "..a:b", "an interface's target is 'package.module:factory', not '..a:b'"),
         ("x", "m:", "an interface's target is 'package.module:factory', not 'm:'"),
         ("x", ":f", "an interface's target is 'package.module:factory', not ':f'"),
         ("x", "m:f()", "an interface's target is 'package.module:factory', not 'm:f()'"),
@@ -165,7 +172,10 @@ def test_register_refuses_wrong_names_and_targets(name: object, target: str, mes
 
 def test_reset_takes_registered_interfaces_back(greetings: ModuleType) -> None:
     gateway.register_interface("greetings", "greetings_for_tests:make")
+    gateway.execute_operation("greetings", "greet")
+    registered = gateway._wiring.interfaces["greetings"]
     gateway.reset()
+    assert not gateway._wiring.is_loaded(registered)
     assert "greetings" not in gateway.get_gateway_stats()["interfaces"]
 
 

@@ -358,3 +358,60 @@ def test_closing_from_its_own_thread_does_not_wait_for_itself() -> None:
     watch.start()
     assert closed.wait(5)
     DeadlineWatch(current, flush).close()
+
+
+def test_an_error_without_words_is_still_answered_and_logged(written: Written) -> None:
+    class EvilError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    @gateway.handler
+    def function(event: object, context: object) -> None:
+        raise EvilError
+
+    assert function(DIRECTIVE, None)["event"]["payload"]["type"] == "INTERNAL_ERROR"
+    assert written()[0]["exception"]["message"] == "[no message: RuntimeError]"
+
+
+def test_a_handler_inside_another_gives_the_invocation_back() -> None:
+    @gateway.handler
+    def inner(event: object, context: object) -> object:
+        return gateway.invocation()
+
+    @gateway.handler
+    def outer(event: object, context: object) -> None:
+        mine = gateway.invocation()
+        assert inner(event, context) is not mine
+        assert gateway.invocation() is mine
+
+    outer({}, None)
+    assert gateway.invocation() is None
+
+
+def test_keys_bound_in_a_coroutine_reach_its_failure(written: Written) -> None:
+    @gateway.handler
+    async def function(event: object, context: object) -> None:
+        gateway.log_context(user="ada")
+        msg = "no"
+        raise ValueError(msg)
+
+    with pytest.raises(ValueError, match=r"^no$"):
+        function({}, None)
+    function.__wrapped__.runner.close()
+    assert written()[0]["user"] == "ada"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"correlation_id": 5}, "correlation_id is a dotted path into the event, not 5"),
+        ({"preload": None}, "preload takes a sequence of interface names: preload=(None,)"),
+        ({"preload": [["cache"]]}, "an interface is one of cache, "),
+    ],
+)
+def test_wrong_options_are_refused_at_decoration(
+    arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        gateway.handler(**arguments)(failing)
+    assert str(caught.value).startswith(message)

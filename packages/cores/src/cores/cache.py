@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 
 _MISS = object()
+# Flags of a code object (inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR).
+_USED_UP = 0x20 | 0x80 | 0x200
 
 
 class Cache:
@@ -101,16 +103,24 @@ class Cache:
     def cached(self, ttl: float | None = 300.0) -> Callable[[Callable[P, T]], Callable[P, T]]:
         """Decorate a function so that its results are kept for *ttl* seconds.
 
-        The key is the function's qualified name with its positional and keyword arguments and
-        their types, so ``f(1)`` and ``f(1.0)`` are two entries. An unhashable argument raises
+        Each decorated function has entries of its own, by its positional and keyword arguments
+        and their types, so ``f(1)`` and ``f(1.0)`` are two entries. An unhashable argument raises
         ``TypeError`` at the call. Results are shared, not copied; None is a result.
+        Coroutine functions and generator functions are refused with ``TypeError``: what their
+        calls return can be used once only.
         """
         if callable(ttl):
             msg = "cached takes the time to live: write @cached() or @cached(ttl=300)"
             raise TypeError(msg)
+        if ttl is not None and not ttl > 0:
+            msg = f"ttl must be above 0 seconds, not {ttl!r}"
+            raise ValueError(msg)
 
         def decorate(func: Callable[P, T]) -> Callable[P, T]:
-            name = f"{func.__module__}.{func.__qualname__}"
+            if getattr(getattr(func, "__code__", None), "co_flags", 0) & _USED_UP:
+                msg = f"cached decorates plain functions, and {func!r} is none"
+                raise TypeError(msg)
+            name = object()  # not a text: two functions may have the same name
 
             @functools.wraps(func)
             def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cores.ports import Clock, Current, Log, Responses
+    from cores.ports import Invocation as AnyInvocation
 
 _HTTP = dict.fromkeys(("http_api", "function_url", "api_gateway", "alb"))
 
@@ -165,9 +166,9 @@ class Lambda:
         self._current.invocation = invocation
         return invocation
 
-    def end(self) -> None:
-        """Forget the current invocation."""
-        self._current.invocation = None
+    def end(self, outer: AnyInvocation | None = None) -> None:
+        """Forget the current invocation, or go back to the *outer* one that it interrupted."""
+        self._current.invocation = outer
 
     def invocation(self) -> Invocation | None:
         """Return the current invocation, or None between invocations."""

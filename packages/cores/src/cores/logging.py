@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import ExitStack
 from json import JSONEncoder
 from json.encoder import encode_basestring
@@ -14,7 +16,7 @@ from types import SimpleNamespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from typing import Any
 
     from cores.ports import Clock, Current, Invocation, Variable, Watch, Write
 
@@ -61,6 +63,7 @@ SECRET_ENDINGS = (
     "token",
     "_pin",
     "-pin",
+    "pin_code",
     "pincode",
 )
 REDACTED = "[redacted]"
@@ -112,9 +115,9 @@ class Logger:
         self._lock = Lock()
         self._second = -1
         self._stamp = ""
-        self._seen: object = self  # the invocation that the prefix belongs to; none yet
-        self._prefix = ""
-        self._flush_at = 0.0
+        # The invocation, what its lines begin with, and when buffering ends. One tuple, so that
+        # a thread never sees the prefix of another invocation.
+        self._entered: tuple[Invocation | None, str, float] = (None, "", 0.0)
         self._counts = dict.fromkeys(("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), 0)
         self._bytes = 0
         self._lost = 0
@@ -189,6 +192,12 @@ class Logger:
             except OSError:
                 self._lost += count
 
+    def forget(self) -> None:
+        """Drop what is buffered: in a forked child, where the parent will write it."""
+        self._lock = Lock()
+        self._lines = []
+        self._size = 0
+
     def stats(self) -> dict[str, object]:
         """Return lines by level, bytes written, lines buffered and lines lost to a failed write."""
         return {
@@ -201,42 +210,40 @@ class Logger:
     def _log(self, name: str, level: int, message: str, fields: Mapping[str, object]) -> None:
         now = self._clock()
         invocation = self._current.invocation
-        if invocation is not self._seen:
-            self._enter(invocation)
+        owner, prefix, flush_at = self._entered
+        if owner is not invocation:
+            owner, prefix, flush_at = self._entered = self._enter(invocation)
         second = int(now)
         if second != self._second:
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._second = second
         if self._has_bound:
-            owner, held = self._variable.get((None, {}))
-            if owner is invocation and held:
+            binder, held = self._variable.get((None, {}))
+            if binder is invocation and held:
                 fields = {**held, **fields}
         line = (
             f'{{"timestamp":"{self._stamp}.{int((now - second) * 1000):03d}Z","level":"{name}"'
-            f',"message":{text(message)}{self._prefix}{encode(fields) if fields else ""}}}\n'
+            f',"message":{text(message)}{prefix}{encode(fields) if fields else ""}}}\n'
         )
         self._counts[name] += 1
         self._lines.append(line)
         self._size += len(line)
-        if level >= WARNING or now >= self._flush_at or self._size >= self._buffer_bytes:
+        if level >= WARNING or now >= flush_at or self._size >= self._buffer_bytes:
             self.flush()
         else:
             self._watch.start()
 
-    def _enter(self, invocation: Invocation | None) -> None:
+    def _enter(self, invocation: Invocation | None) -> tuple[Invocation | None, str, float]:
         """Encode once what every line of *invocation* carries."""
-        self._seen = invocation
         if invocation is None:
-            self._flush_at = 0.0
-            self._prefix = ""
-            return
-        self._flush_at = invocation.deadline - self._flush_margin
-        self._prefix = (
+            return None, "", 0.0
+        prefix = (
             f',"correlation_id":{text(invocation.correlation_id)}'
             f',"request_id":{text(invocation.request_id)}'
             f',"function":{text(invocation.function_name)}'
             f',"cold_start":{"true" if invocation.cold_start else "false"}'
         )
+        return invocation, prefix, invocation.deadline - self._flush_margin
 
 
 class _Variable:
@@ -289,26 +296,22 @@ def clean(value: str) -> str:
         value = str(value)
     if len(value) > MAX_TEXT:
         value = f"{value[:MAX_TEXT]}… [{len(value) - MAX_TEXT} more characters]"
-    if "earer" in value or "EARER" in value or "eyJ" in value:
+    lower = value.lower()
+    if "bearer" in lower or "basic" in lower or "eyj" in lower:
         value = _without_tokens(value)
     return value
 
 
 def _without_tokens(value: str) -> str:
-    """Replace what follows the word Bearer, and anything that looks like a JSON web token."""
-    words = value.split(" ")
-    follows = False
-    for index, word in enumerate(words):
-        if follows or "eyJ" in word:
-            words[index] = REDACTED
-        follows = word[-6:].lower() == "bearer"
-    return " ".join(words)
+    """Replace what follows the name of a scheme, and what looks like a JSON web token."""
+    value = re.sub(r"(?i)\b(bearer|basic)\b([\s:=]+)[^\s,;\"']+", rf"\1\2{REDACTED}", value)
+    return re.sub(r"eyJ[\w-]+\.[\w.-]*|eyJ[\w-]{16,}", REDACTED, value)
 
 
 def is_secret(key: str) -> bool:
     """Tell whether *key* names a secret: ``pin``, ``access_token``, ``X-Api-Key``, ``userPin``."""
     lower = key.lower().rstrip("s")
-    return lower.endswith(SECRET_ENDINGS) or lower == "pin" or key.endswith("Pin")
+    return lower.endswith(SECRET_ENDINGS) or lower == "pin" or key.endswith(("Pin", "PIN"))
 
 
 def describe(error: BaseException) -> dict[str, object]:
@@ -318,7 +321,7 @@ def describe(error: BaseException) -> dict[str, object]:
     seen = set()
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        chain.append(f"{_qualified(type(cause))}: {cause}")
+        chain.append(f"{_qualified(type(cause))}: {_words(cause)}")
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     frames = traceback.StackSummary.extract(
         traceback.walk_tb(error.__traceback__), limit=-10, lookup_lines=False
@@ -326,11 +329,19 @@ def describe(error: BaseException) -> dict[str, object]:
     stack = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
     return {
         "type": _qualified(type(error)),
-        "message": str(error),
+        "message": _words(error),
         "location": stack[-1] if stack else None,
         "chain": chain[1:],
         "stack": stack,
     }
+
+
+def _words(error: BaseException) -> str:
+    """Return the message of *error*, whose class may be anybody's."""
+    try:
+        return str(error)
+    except Exception as failure:  # noqa: BLE001  the error that is logged matters more
+        return f"[no message: {type(failure).__name__}]"
 
 
 def plain(value: object, depth: int = 0) -> object:
@@ -352,8 +363,11 @@ def plain(value: object, depth: int = 0) -> object:
 
 
 def _structure(value: object, depth: int) -> object:
-    if isinstance(value, dict):
-        return _members(value, depth)
+    if isinstance(value, Mapping):
+        return _members(dict(value), depth)
+    names = getattr(value, "_fields", None)
+    if names is not None and isinstance(value, tuple):
+        return _members(dict(zip(names, value, strict=True)), depth)
     if isinstance(value, (list, tuple, set, frozenset)):
         items = [plain(item, depth) for item in list(value)[:MAX_ITEMS]]
         if len(value) > MAX_ITEMS:
@@ -370,13 +384,16 @@ def _structure(value: object, depth: int) -> object:
     names = getattr(value, "__dataclass_fields__", None)
     if names is not None and not isinstance(value, type):
         return _members({name: getattr(value, name) for name in names}, depth)
+    if isinstance(value, SimpleNamespace):
+        return _members(vars(value), depth)
     return clean(str(value))
 
 
-def _members(value: dict[object, object], depth: int) -> dict[str, object]:
+def _members(value: dict[Any, object], depth: int) -> dict[str, object]:
     members: dict[str, object] = {}
     for key, item in list(value.items())[:MAX_ITEMS]:
-        name = clean(str(key))
+        words = key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else str(key)
+        name = clean(words)
         members[name] = REDACTED if is_secret(name) else plain(item, depth)
     if len(value) > MAX_ITEMS:
         members["…"] = f"{len(value) - MAX_ITEMS} more"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import contextmanager
 from json import dumps
-from math import inf, isfinite
+from math import inf
 from threading import Lock
 from types import SimpleNamespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from cores.ports import Clock, Current, Watch, Write
 
@@ -29,17 +30,21 @@ MAX_NAME = 1024
 MAX_DIMENSION_NAME = 250
 MAX_DIMENSION_VALUE = 1024
 MAX_NAMESPACE = 256
+_LARGEST = 2.0**360
 
-# A runaway loop writes early instead of growing.
+# A runaway loop writes early instead of growing, and unbounded dimensions stop being kept.
 MAX_PENDING = 10_000
+MAX_LOCAL = 1_000
 
 
 class Metrics:
     """Collects values in memory and writes them as one EMF line per set of dimensions.
 
     CloudWatch bills each *identity* (namespace, name and dimensions) that has data in an hour, and
-    ten are free per account: the first ``max_identities`` of this environment are published, later
-    ones are only summed up locally and shown by :meth:`status`. Safe under threads.
+    ten are free per account: the first ``max_identities`` of this environment are published, the
+    next ``MAX_LOCAL`` are only summed up locally and shown by :meth:`status`, and later ones are
+    counted as ``ignored``. Values recorded outside an invocation, or in the last moments before its
+    deadline, are written at once. Safe under threads.
 
     Source: "Specification: Embedded metric format", Amazon CloudWatch User Guide.
     """
@@ -50,6 +55,7 @@ class Metrics:
         write: Write = lambda _data: None,
         namespace: str = "thriftgate",
         max_identities: int = 10,
+        flush_margin: float = 0.1,
         clock: Clock = time.time,
         timer: Callable[[], float] = time.perf_counter,
         current: Current = SimpleNamespace(invocation=None),  # noqa: B008  never written here
@@ -60,6 +66,7 @@ class Metrics:
             raise ValueError(msg)
         self._write = write
         self._max_identities = max_identities
+        self._flush_margin = flush_margin
         self._clock = clock
         self._timer = timer
         self._current = current
@@ -67,6 +74,7 @@ class Metrics:
         self._lock = Lock()
         self._namespaces: dict[str, dict[object, _Series]] = {}
         self._published = 0
+        self._ignored = 0
         self._pending = 0
         self._lines = 0
         self._lost = 0
@@ -105,10 +113,10 @@ class Metrics:
         if type(value) is bool or not isinstance(value, (int, float)):
             msg = f"the value of metric {name!r} must be a number, not {value!r}"
             raise TypeError(msg)
-        if not isfinite(value):
-            msg = f"the value of metric {name!r} must be finite, not {value!r}"
+        if not -_LARGEST <= value <= _LARGEST:  # which NaN is not, either
+            msg = f"the value of metric {name!r} must be between -2**360 and 2**360, not {value!r}"
             raise ValueError(msg)
-        key = name if not dimensions else (name, *sorted(dimensions.items()))
+        key = name if not dimensions else _key(name, dimensions)
         series = self._series.get(key)
         if series is None:
             series = self._open(key, name, unit, dimensions)
@@ -129,7 +137,12 @@ class Metrics:
             if series.is_published:
                 series.values.append(value)
                 self._pending += 1
-        if self._current.invocation is None or self._pending >= MAX_PENDING:
+        invocation = self._current.invocation
+        if (
+            invocation is None
+            or self._pending >= MAX_PENDING
+            or self._clock() >= invocation.deadline - self._flush_margin
+        ):
             self.flush()
         else:
             self._watch.start()
@@ -162,6 +175,14 @@ class Metrics:
             except OSError:
                 self._lost += len(lines)
 
+    def forget(self) -> None:
+        """Drop what is pending: in a forked child, where the parent will write it."""
+        self._lock = Lock()
+        self._pending = 0
+        for series_by_key in self._namespaces.values():
+            for series in series_by_key.values():
+                series.values.clear()
+
     def status(self) -> dict[str, object]:
         """Return identities used and allowed, values pending, lines written, and a local summary.
 
@@ -172,6 +193,7 @@ class Metrics:
             return {
                 "namespace": self._namespace,
                 "identities": {"published": self._published, "limit": self._max_identities},
+                "ignored": self._ignored,
                 "pending": self._pending,
                 "lines": self._lines,
                 "lost": self._lost,
@@ -201,9 +223,6 @@ class Metrics:
         if len(dimensions) > MAX_DIMENSIONS:
             msg = f"metric {name!r} may have {MAX_DIMENSIONS} dimensions, not {len(dimensions)}"
             raise ValueError(msg)
-        for dimension, value in dimensions.items():
-            _check_name("dimension name", dimension, MAX_DIMENSION_NAME)
-            _check_name(f"value of dimension {dimension!r}", value, MAX_DIMENSION_VALUE)
         if name == "_aws" or "_aws" in dimensions:
             msg = "'_aws' is the format's own member; choose another name"
             raise ValueError(msg)
@@ -214,9 +233,12 @@ class Metrics:
             series = self._series.get(key)  # another thread may have been faster
             if series is None:
                 is_published = self._published < self._max_identities
-                self._published += is_published
                 series = _Series(name, unit, dimensions, is_published=is_published)
-                self._series[key] = series
+                if len(self._series) < self._max_identities + MAX_LOCAL:
+                    self._published += is_published
+                    self._series[key] = series
+                else:
+                    self._ignored += 1
             return series
 
     def _take(self) -> list[str]:
@@ -251,6 +273,16 @@ class _Series:
         self.total = 0.0
         self.minimum = inf
         self.maximum = -inf
+
+
+def _key(name: str, dimensions: Mapping[str, str]) -> tuple[object, ...]:
+    if not isinstance(dimensions, Mapping):
+        msg = f"dimensions of metric {name!r} must map names to texts, not {dimensions!r}"
+        raise TypeError(msg)
+    for dimension, value in dimensions.items():
+        _check_name("dimension name", dimension, MAX_DIMENSION_NAME)
+        _check_name(f"value of dimension {dimension!r}", value, MAX_DIMENSION_VALUE)
+    return (name, *sorted(dimensions.items()))
 
 
 def _emf(namespace: str, timestamp: int, group: list[_Series]) -> str:

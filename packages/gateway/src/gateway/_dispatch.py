@@ -102,6 +102,8 @@ FUNCTIONS = {
 
 # Operations without a function of their own.
 FURTHER = (
+    "logging.forget",
+    "metrics.forget",
     "metrics.use_namespace",
     "http_client.close",
     "http_client.reset",
@@ -145,8 +147,8 @@ class Dispatcher:
         if name in _wiring.interfaces or name in list(GatewayInterface):
             msg = f"interface {name!r} exists already; choose another name"
             raise ValueError(msg)
-        module, colon, factory = target.partition(":")
-        if not (colon and factory.isidentifier() and module.replace(".", "_").isidentifier()):
+        module, colon, factory = target.partition(":") if isinstance(target, str) else ("", "", "")
+        if not (colon and all(map(str.isidentifier, (*module.split("."), factory)))):
             msg = f"an interface's target is 'package.module:factory', not {target!r}"
             raise ValueError(msg)
 
@@ -157,7 +159,7 @@ class Dispatcher:
                 msg = f"interface {name!r} cannot be loaded from {target!r}: {error}"
                 raise ConfigurationError(msg) from error
 
-        _wiring.interfaces[name] = _wiring.lazy(name, build)
+        _wiring.interfaces[name] = _wiring.Lazy(name, build)
         self._registered.append(name)
         self._calls[name] = {}
 
@@ -180,7 +182,7 @@ class Dispatcher:
     def close(self) -> None:
         """Take registered interfaces back."""
         for name in self._registered:
-            del _wiring.interfaces[name]
+            _wiring.interfaces.pop(name)._reset()  # noqa: SLF001  as the wiring does with its own
 
     def _admit(self, interface: str, operation: str) -> None:
         """Count the first call of an operation of a registered interface."""
@@ -195,6 +197,9 @@ class Dispatcher:
         if isinstance(interface, str) and interface in self._calls:
             known, given = self._calls[interface], str(operation)
             problem = f"interface {str(interface)!r} has no operation {given!r}"
+        elif interface in list(GatewayInterface):
+            msg = f"interface {str(interface)!r} is not part of this version"
+            return UnknownOperationError(msg)
         else:
             known, given = _wiring.interfaces, str(interface)
             problem = f"there is no interface {given!r}"

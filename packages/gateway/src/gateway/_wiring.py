@@ -190,14 +190,17 @@ def _build_logging() -> Logger:
 
     # A wrong setting of the log must not take the function down: it is the log's first line.
     level = "INFO"
-    buffer_size, problem = _number("THRIFTGATE_LOG_BUFFER", 65_536, 0)
+    problems = []
     for name in ("THRIFTGATE_LOG_LEVEL", "AWS_LAMBDA_LOG_LEVEL"):
         given = os.environ.get(name, "")
         if given.upper() in LEVELS:
             level = given
             break
-        if given and not problem:
-            problem = f"{name} must be one of {', '.join(LEVELS)}, not {given!r}"
+        if given:
+            problems.append(f"{name} must be one of {', '.join(LEVELS)}, not {given!r}")
+    buffer_size, problem = _number("THRIFTGATE_LOG_BUFFER", 65_536, 0)
+    if problem:
+        problems.append(problem)
     logger = Logger(
         write=write_stdout,
         level=level,
@@ -206,21 +209,30 @@ def _build_logging() -> Logger:
         watch=watch,
         variable=log_context,
     )
-    if problem:
-        logger.warning(problem)
+    if problems:
+        problems.append("the defaults are used")
+        logger.error("; ".join(problems))
     return logger
 
 
 def _build_metrics() -> Metrics:
     from cores.metrics import Metrics
 
-    return Metrics(
+    metrics = Metrics(
         write=write_stdout,
-        namespace=os.environ.get("THRIFTGATE_METRICS_NAMESPACE") or "thriftgate",
         max_identities=int(_setting("THRIFTGATE_METRICS_MAX_IDENTITIES", 10, 0)),
         current=current,
         watch=watch,
     )
+    namespace = os.environ.get("THRIFTGATE_METRICS_NAMESPACE", "")
+    try:
+        metrics.use_namespace(namespace or "thriftgate")
+    except ValueError as error:
+        from cores.errors import ConfigurationError
+
+        msg = f"THRIFTGATE_METRICS_NAMESPACE is wrong: {error}"
+        raise ConfigurationError(msg) from error
+    return metrics
 
 
 def _build_singleton() -> Singletons:
@@ -336,7 +348,7 @@ interfaces: dict[str, Any] = {
 def preload(*names: str) -> None:
     """Build the cores of the interfaces *names* now."""
     for name in names:
-        if name not in interfaces:
+        if not isinstance(name, str) or name not in interfaces:
             msg = f"an interface is one of {', '.join(interfaces)}, not {name!r}"
             raise ValueError(msg)
     for name in names:
@@ -385,6 +397,17 @@ def late_name(name: str) -> object:
         return getattr(errors, name)
     msg = f"module 'gateway' has no attribute {name!r}"
     raise AttributeError(msg, name=name)
+
+
+def _forget() -> None:
+    """In a forked child, leave what is buffered to the parent."""
+    for core in (logging, metrics):
+        if is_loaded(core):
+            core.forget()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
+    os.register_at_fork(after_in_child=_forget)
 
 
 def reset() -> None:

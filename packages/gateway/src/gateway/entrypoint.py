@@ -35,12 +35,7 @@ def handler(
     log_event: bool,
 ) -> Handler | Callable[[Handler], Handler]:
     """Wrap *func*, or return a decorator when it is None. See ``gateway.handler``."""
-    if isinstance(preload, str):
-        msg = f"preload takes a sequence of interface names: preload=({preload!r},)"
-        raise TypeError(msg)
-    if func is not None and not callable(func):
-        msg = f"handler decorates a function of (event, context), not {func!r}"
-        raise TypeError(msg)
+    _check_options(func, preload, correlation_id)
 
     def decorate(func: Handler) -> Handler:
         # What every invocation needs belongs into INIT.
@@ -52,6 +47,7 @@ def handler(
 
         @functools.wraps(func)
         def wrapper(event: Any, context: Any = None) -> Any:
+            outer = _wiring.current.invocation  # another handler may have called this one
             invocation = _wiring.lambda_.begin(event, context, correlation_id=correlation_id)
             try:
                 if log_event:
@@ -65,11 +61,23 @@ def handler(
                 return answer
             finally:
                 _wiring.flush()
-                _wiring.lambda_.end()
+                _wiring.lambda_.end(outer)
 
         return wrapper
 
     return decorate if func is None else decorate(func)
+
+
+def _check_options(func: object, preload: object, correlation_id: object) -> None:
+    if isinstance(preload, str) or not hasattr(preload, "__iter__"):
+        msg = f"preload takes a sequence of interface names: preload=({preload!r},)"
+        raise TypeError(msg)
+    if correlation_id is not None and not isinstance(correlation_id, str):
+        msg = f"correlation_id is a dotted path into the event, not {correlation_id!r}"
+        raise TypeError(msg)
+    if func is not None and not callable(func):
+        msg = f"handler decorates a function of (event, context), not {func!r}"
+        raise TypeError(msg)
 
 
 def _failure(invocation: Invocation) -> object:
@@ -102,13 +110,21 @@ def _run_to_completion(func: Handler) -> Handler:
     The runtime client does not await. The loop lives as long as the environment, so that
     connections opened in one invocation can be used in the next.
     """
-    import asyncio  # costs more than a bare start: only coroutine functions pay for it
+    # These cost more than a bare start: only coroutine functions pay for them.
+    import asyncio
+    import contextvars
 
     runner = asyncio.Runner()
 
     @functools.wraps(func)
     def run(event: Any, context: Any) -> Any:
-        return runner.run(func(event, context))
+        variables = contextvars.copy_context()
+        try:
+            return runner.run(func(event, context), context=variables)
+        finally:
+            # What the function bound is part of the lines that follow it.
+            for variable, value in variables.items():
+                variable.set(value)
 
     run.runner = runner  # type: ignore[attr-defined]  # for whoever must close it: tests
     return run
