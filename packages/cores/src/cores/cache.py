@@ -52,7 +52,7 @@ class Cache:
         )
         self._clock = time.time if clock is None else clock
         self._current = current
-        self._flights: dict[Hashable, _Flight] = {}
+        self._flights: dict[Hashable, SimpleNamespace] = {}
         self._flights_lock = threading.Lock()
         # The engine's own bound methods: the layer in between would cost more than the lookup.
         self.get = store.get
@@ -82,10 +82,14 @@ class Cache:
             flight = self._flights.get(key)
             leads = flight is None
             if flight is None:
-                flight = self._flights[key] = _Flight()
+                flight = self._flights[key] = SimpleNamespace(
+                    landed=threading.Event(), leader=threading.get_ident(), error=None
+                )
         if not leads and flight.leader != threading.get_ident():
             if flight.landed.wait(self._patience()):
-                return flight.outcome()  # type: ignore[return-value]
+                if flight.error is not None:
+                    raise flight.error
+                return flight.value  # type: ignore[no-any-return]
             return factory()
         try:
             computed = flight.value = factory()
@@ -140,20 +144,3 @@ class Cache:
         if invocation is None or invocation.deadline == inf:
             return None
         return max(0.0, invocation.deadline - self._clock())
-
-
-class _Flight:
-    """One computation that others wait for."""
-
-    __slots__ = ("error", "landed", "leader", "value")
-
-    def __init__(self) -> None:
-        self.landed = threading.Event()
-        self.leader = threading.get_ident()
-        self.value: object = None
-        self.error: BaseException | None = None
-
-    def outcome(self) -> object:
-        if self.error is not None:
-            raise self.error
-        return self.value

@@ -108,7 +108,7 @@ class Logger:
         self._clock = clock
         self._current = current
         self._watch = watch
-        self._variable: Variable[Bound] = _Variable() if variable is None else variable
+        self._variable: Variable[Bound] = _variable() if variable is None else variable
         self._has_bound = False  # until then the variable, which may be lazy, is left alone
         self._lines: list[str] = []
         self._size = 0
@@ -246,17 +246,13 @@ class Logger:
         return invocation, prefix, invocation.deadline - self._flush_margin
 
 
-class _Variable:
-    """Holds the bound fields of a logger that is used alone: the same for all threads."""
-
-    def __init__(self) -> None:
-        self._value: Bound | None = None
-
-    def get(self, default: Bound, /) -> Bound:
-        return default if self._value is None else self._value
-
-    def set(self, value: Bound, /) -> None:
-        self._value = value
+def _variable() -> Variable[Bound]:
+    """Return where a logger that is used alone keeps bound fields: one place for all threads."""
+    held: list[Bound] = []
+    return SimpleNamespace(
+        get=lambda default: held[-1] if held else default,
+        set=lambda value: held.__setitem__(slice(None), [value]),
+    )
 
 
 def encode(fields: Mapping[str, object]) -> str:

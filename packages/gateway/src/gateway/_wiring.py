@@ -142,28 +142,21 @@ def write_stdout(data: bytes, /) -> None:
         view = view[os.write(1, view) :]
 
 
-def _number(name: str, default: float, minimum: float) -> tuple[float, str]:
-    """Return the number in the environment variable *name*, and what is wrong with it."""
+def _setting(name: str, default: float, minimum: float) -> float:
+    """Return the number in the environment variable *name*; raise if it is none."""
     text = os.environ.get(name, "").strip()
     if not text:
-        return default, ""
+        return default
     try:
         value = float(text)
     except ValueError:
         value = minimum - 1
     if minimum <= value < float("inf"):
-        return value, ""
-    return default, f"{name} must be a number of at least {minimum:g}, not {text!r}"
+        return value
+    from cores.errors import ConfigurationError
 
-
-def _setting(name: str, default: float, minimum: float) -> float:
-    """Return the number in the environment variable *name*; raise if it is none."""
-    value, problem = _number(name, default, minimum)
-    if problem:
-        from cores.errors import ConfigurationError
-
-        raise ConfigurationError(problem)
-    return value
+    msg = f"{name} must be a number of at least {minimum:g}, not {text!r}"
+    raise ConfigurationError(msg)
 
 
 def _build_cache() -> Cache:
@@ -198,9 +191,11 @@ def _build_logging() -> Logger:
             break
         if given:
             problems.append(f"{name} must be one of {', '.join(LEVELS)}, not {given!r}")
-    buffer_size, problem = _number("THRIFTGATE_LOG_BUFFER", 65_536, 0)
-    if problem:
-        problems.append(problem)
+    buffer_size = 65_536.0
+    try:
+        buffer_size = _setting("THRIFTGATE_LOG_BUFFER", buffer_size, 0)
+    except Exception as error:  # noqa: BLE001  its class costs more than a log's start
+        problems.append(str(error))
     logger = Logger(
         write=write_stdout,
         level=level,
@@ -367,34 +362,17 @@ def is_loaded(stand_in: object) -> bool:
     return stand_in._target is not None  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-_ERRORS = (
-    "CallerError",
-    "CircuitOpenError",
-    "ConfigurationError",
-    "ConnectError",
-    "DeadlineError",
-    "GatewayError",
-    "LimitError",
-    "MissingDependencyError",
-    "ProtocolError",
-    "RemoteError",
-    "TlsError",
-    "TooLargeError",
-    "TransferError",
-    "UnknownOperationError",
-)
-
-
 def late_name(name: str) -> object:
     """Return the enumeration or exception that ``gateway.<name>`` stands for."""
     if name == "GatewayInterface":
         from gateway._dispatch import GatewayInterface
 
         return GatewayInterface
-    if name in _ERRORS:
+    if name.endswith("Error"):
         from cores import errors
 
-        return getattr(errors, name)
+        if hasattr(errors, name):
+            return getattr(errors, name)
     msg = f"module 'gateway' has no attribute {name!r}"
     raise AttributeError(msg, name=name)
 
