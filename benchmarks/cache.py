@@ -317,7 +317,7 @@ def main() -> None:
     if options.task:
         task, *arguments = json.loads(options.task)
         print(json.dumps(globals()[task](*arguments)))
-        return None
+        return
     names = [name.strip() for name in options.only.split(",")] if options.only else list(CACHES)
     quiet = [name for name in names if name != "theine TTL"]
     groups = [quiet, *([["dict", "theine TTL"]] if "theine TTL" in names else [])]

@@ -4,6 +4,7 @@
 
 ``THRIFTGATE_PURE=1``                 build no extension
 ``THRIFTGATE_REQUIRE_EXTENSIONS=1``   an extension that cannot be built is an error
+``THRIFTGATE_SANITIZE=1``             build with the address and undefined-behaviour sanitizers
 ``THRIFTGATE_TRACE=1``                build for line coverage of the Cython sources; never ship it
 """
 
@@ -14,15 +15,25 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-PURE, REQUIRED, TRACE = (
+PURE, REQUIRED, SANITIZE, TRACE = (
     os.environ.get(f"THRIFTGATE_{name}", "0") not in {"", "0"}
-    for name in ("PURE", "REQUIRE_EXTENSIONS", "TRACE")
+    for name in ("PURE", "REQUIRE_EXTENSIONS", "SANITIZE", "TRACE")
 )
 
-COMPILE = ["-O3", "-g0", "-fvisibility=hidden", "-ffunction-sections", "-fdata-sections"]
-LINK = ["-Wl,--gc-sections", "-Wl,-z,noseparate-code", "-Wl,-s"]
+# Small, because a function's start reads the file: no unwinding tables (nothing here unwinds), no
+# padding, no code twice. Where it matters -O3 is no faster than -O2, and -Os is slower by a fifth.
+COMPILE = [
+    *("-O2", "-g0", "-fvisibility=hidden", "-ffunction-sections", "-fdata-sections"),
+    *("-fno-asynchronous-unwind-tables", "-fno-stack-protector", "-fno-tree-vectorize"),
+    *("-fno-align-functions", "-fno-align-jumps", "-fno-align-loops", "-fno-align-labels"),
+    *("-freorder-blocks-algorithm=simple", "-fno-inline-functions-called-once"),
+]
+LINK = ["-Wl,--gc-sections", "-Wl,-z,noseparate-code", "-Wl,--hash-style=gnu", "-Wl,-s"]
 MACROS = [("CYTHON_COMPRESS_STRINGS", "0")]
 DIRECTIVES = {"binding": False, "auto_pickle": False}
+if SANITIZE:
+    COMPILE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
+    COMPILE, LINK = [*COMPILE, "-fsanitize=address,undefined"], ["-fsanitize=address,undefined"]
 if TRACE:
     COMPILE, LINK = ["-O1", "-g"], []
     MACROS += [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")]

@@ -190,6 +190,11 @@ def test_set_many_gives_all_the_same_lifetime(store_class: Any) -> None:
     assert store.items() == []
 
 
+def test_set_many_takes_a_mapping(store_class: Any) -> None:
+    with pytest.raises(AttributeError, match=r"^'list' object has no attribute 'keys'$"):
+        store_class().set_many([("a", 1)])
+
+
 def test_items_is_a_snapshot(store_class: Any, policy: str) -> None:
     store = store_class(policy=policy)
     store.set_many({"a": 1, "b": 2})

@@ -132,7 +132,7 @@ def test_key_whose_hash_changes_is_evicted_from_the_queue(store: Store) -> None:
     assert [number for number, _ in store.items()] == [8, 9]
 
 
-def test_store_full_of_lost_keys_gives_up_making_room(store: Store) -> None:
+def test_store_full_of_lost_keys_keeps_its_bound(store: Store) -> None:
     class Changing:
         hash = 1
 
@@ -145,7 +145,7 @@ def test_store_full_of_lost_keys_gives_up_making_room(store: Store) -> None:
     for key in keys:
         key.hash = 2
     store["key"] = 1
-    assert store.items() == [("key", 1)]
+    assert len(store) == 3
     store.clear()
     assert_consistent(store)
 

@@ -174,8 +174,8 @@ class Store:
         Other threads may change the store between two of the pairs.
         """
         expires = self._expiry(ttl)
-        for key, value in items.items():
-            self._insert(key, value, expires, None)
+        for key in items.keys():  # noqa: SIM118  a list is not a mapping
+            self._insert(key, items[key], expires, None)
 
     def touch(self, key: Hashable, ttl: float | None = None) -> bool:
         """Start a new lifetime for the entry under *key* and say whether there was one.
@@ -211,8 +211,8 @@ class Store:
         With the policy ``"lru"`` the least recently used entry comes first.
         """
         with self._lock:
-            is_timed = any(entry.expires is not None for entry in self._queue.in_order())
-            now = self._now() if is_timed else 0.0
+            mortals = [entry for entry in self._queue.in_order() if entry.expires is not None]
+            now = self._now() if mortals else 0.0
             return [
                 (entry.key, entry.value)
                 for entry in self._queue.in_order()
@@ -315,6 +315,8 @@ class Store:
                 new = _Entry(key, value, expires, hash(key))
                 self._make_room(1, size, gone)
                 if self._add(new, size, entries):
+                    # Once more: while keys are compared, their own code may add entries.
+                    self._make_room(0, 0, gone)
                     return
             elif self._bytes - entry.size + size > self._max_bytes:
                 # It enters anew, so as not to be evicted for its own sake.

@@ -104,10 +104,13 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     bint PyUnicode_CheckExact(PyObject*) noexcept
-    bint PyFloat_CheckExact(object) noexcept
-    bint PyLong_CheckExact(object) noexcept
+    bint PyBool_Check(object) noexcept
+    bint PyFloat_Check(object) noexcept
+    bint PyLong_Check(object) noexcept
     double PyFloat_AsDouble(object) except? -1.0
     long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
+    int PyList_SetSlice(object, Py_ssize_t, Py_ssize_t, PyObject*) except -1
+    object Py_BuildValue(const char*, ...)
     object PyErr_Format(object, const char*, ...)
     int PyObject_RichCompareBool(PyObject*, PyObject*, int) except -1
 
@@ -326,8 +329,8 @@ A ``Store`` can be neither copied nor pickled.
         Other threads may change the store between two of the pairs.
         """
         cdef double expires = expiry(self, ttl)
-        for key, value in items.items():
-            put(self, key, value, expires, None)
+        for key in items.keys():
+            put(self, key, items[key], expires, None)
 
     @cython.critical_section
     def touch(self, key, ttl=None):
@@ -373,7 +376,7 @@ A ``Store`` can be neither copied nor pickled.
 
         With the policy ``"lru"`` the least recently used entry comes first.
         """
-        return pairs(self)
+        return snapshot(self, True)
 
     @cython.critical_section
     def resize(self, max_entries=None, *, max_bytes=None):
@@ -402,14 +405,15 @@ A ``Store`` can be neither copied nor pickled.
         The keys are entries, bytes, hits, misses, expirations and evictions. Entries that have
         expired are counted until they are met; bytes is 0 without *max_bytes*.
         """
-        return {
-            "entries": self.count,
-            "bytes": self.bytes,
-            "hits": self.hits,
-            "misses": self.misses,
-            "expirations": self.expirations,
-            "evictions": self.evictions,
-        }
+        return Py_BuildValue(
+            b"{sI sL sK sK sK sK}",
+            b"entries", <unsigned int>self.count,
+            b"bytes", <long long>self.bytes,
+            b"hits", <unsigned long long>self.hits,
+            b"misses", <unsigned long long>self.misses,
+            b"expirations", <unsigned long long>self.expirations,
+            b"evictions", <unsigned long long>self.evictions,
+        )
 
     def __len__(self):
         return self.count
@@ -419,7 +423,7 @@ A ``Store`` can be neither copied nor pickled.
 
     @cython.critical_section
     def __iter__(self):
-        return iter([key for key, _ in pairs(self)])
+        return iter(snapshot(self, False))
 
     def __getitem__(self, key):
         if TG_FREE_THREADED:
@@ -613,27 +617,29 @@ cdef bint take_out(Store self, object key) except -1:
     return alive
 
 
-cdef list pairs(Store self):
-    cdef list flat = []
-    cdef Py_ssize_t used
+cdef list snapshot(Store self, bint with_values):
+    """Return the keys of the living entries, or pairs."""
+    cdef list keys = [], values = []
+    cdef Py_ssize_t used = 0
     cdef uint32_t head, at
     cdef double time
     while True:
         time = now(self) if has_mortals(self) else 0
-        if len(flat) >= 2 * <Py_ssize_t>self.count:
+        if len(keys) >= self.count:
             break
         # Making a list may start the collector, and with it code that changes the store.
-        flat = [None] * (2 * <Py_ssize_t>self.count)
-    used = 0
+        keys = [None] * self.count
+        values = [None] * self.count
     for head in (SMALL, MAIN):
         at = self.entries[head].newer
         while at != head:
             if time < self.entries[at].expires:
-                flat[used] = <object>self.entries[at].key
-                flat[used + 1] = <object>self.entries[at].value
-                used += 2
+                keys[used] = <object>self.entries[at].key
+                values[used] = <object>self.entries[at].value
+                used += 1
             at = self.entries[at].newer
-    return [(flat[at], flat[at + 1]) for at in range(0, used, 2)]
+    PyList_SetSlice(keys, used, len(keys), NULL)
+    return list(zip(keys, values)) if with_values else keys
 
 
 cdef bint has_mortals(Store self) noexcept:
@@ -1047,7 +1053,7 @@ cdef int clear(PyObject* store) noexcept:
 # ---- time, sizes and arguments
 
 
-cdef inline double now(Store self) except? -1.0:
+cdef double now(Store self) except? -1.0:
     cdef double reading
     if likely(self.clock is None):
         reading = tg_wall_clock()
@@ -1080,26 +1086,30 @@ cdef double straighten(Store self, double reading) except? -1.0:
     return self.latest
 
 
-cdef inline double expiry(Store self, object ttl) except? -1.0:
+cdef double expiry(Store self, object ttl) except? -1.0:
     cdef double seconds = self.default_ttl if ttl is None else lifetime(b"ttl", ttl)
     return INFINITY if seconds == INFINITY else now(self) + seconds
 
 
 cdef double lifetime(const char* name, object ttl) except -1.0:
-    cdef double seconds = 0
     cdef const char* text = b"%s must be a number of seconds above 0, math.inf or None, not %R"
-    if PyFloat_CheckExact(ttl):
+    cdef int overflow
+    cdef double seconds = 0
+    if PyFloat_Check(ttl):
         seconds = PyFloat_AsDouble(ttl)
-    elif type(ttl) is bool or not isinstance(ttl, (int, float)):
-        PyErr_Format(TypeError, text, name, <PyObject*>ttl)
+    elif is_int(ttl):
+        seconds = <double>PyLong_AsLongLongAndOverflow(ttl, &overflow)
+        if overflow > 0:  # longer than the sun will shine
+            seconds = INFINITY
     else:
-        try:
-            seconds = PyFloat_AsDouble(ttl)
-        except OverflowError:
-            seconds = INFINITY if ttl > 0 else -INFINITY
+        PyErr_Format(TypeError, text, name, <PyObject*>ttl)
     if not seconds > 0:
         PyErr_Format(ValueError, text, name, <PyObject*>ttl)
     return seconds
+
+
+cdef bint is_int(object number) noexcept:
+    return PyLong_Check(number) and not PyBool_Check(number)
 
 
 cdef int64_t measure(Store self, object key, object value, object size) except -1:
@@ -1115,7 +1125,7 @@ cdef int64_t measure(Store self, object key, object value, object size) except -
         else:
             name = b"sizeof(value)"
             size = self.size_of(value)
-    if type(size) is bool or not isinstance(size, int):
+    if not is_int(size):
         PyErr_Format(TypeError, text, name, <PyObject*>size)
     measured = PyLong_AsLongLongAndOverflow(size, &overflow)
     if overflow > 0:
@@ -1127,7 +1137,7 @@ cdef int64_t measure(Store self, object key, object value, object size) except -
 
 cdef object estimate(object key, object value):
     """Return the bytes of *key* and *value* with what they hold, each object once."""
-    cdef object total = 0
+    cdef Py_ssize_t total = 0
     cdef set seen = set()
     cdef list stack = [key, value]
     while stack:
@@ -1136,12 +1146,12 @@ cdef object estimate(object key, object value):
         if identity in seen:
             continue
         seen.add(identity)
-        total += getsizeof(item)
+        total += <Py_ssize_t>getsizeof(item)
         if type(item) is dict:
-            stack += item
-            stack += item.values()
+            stack.extend(item)
+            stack.extend(item.values())
         elif type(item) is list or type(item) is tuple:
-            stack += item
+            stack.extend(item)
     return total
 
 
@@ -1155,7 +1165,7 @@ cdef int64_t check_bound(const char* name, object bound, int64_t most) except -1
     cdef const char* text = b"%s must be an int from 1 to %lld, not %R"
     cdef int overflow
     cdef int64_t checked
-    if type(bound) is bool or not isinstance(bound, int):
+    if not is_int(bound):
         PyErr_Format(TypeError, text, name, <long long>most, <PyObject*>bound)
     checked = PyLong_AsLongLongAndOverflow(bound, &overflow)
     if overflow != 0 or not 1 <= checked <= most:
