@@ -18,7 +18,7 @@ from tools.run import PLACEHOLDER
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 TASK = ROOT / "build" / "run"
@@ -27,6 +27,7 @@ PACKAGES = ("gateway", "cores", "fastpath_ext", "ha_extension", "urllib3")
 MEMORY_MB = 512
 TIMEOUT = 8.0
 ERROR = "ErrorResponse"
+SETTING = "HOME_ASSISTANT_"
 
 
 @contextlib.contextmanager
@@ -43,6 +44,27 @@ def with_token(event: Any, token: str) -> Any:
     """Return *event* with the placeholder in its scope replaced by *token*."""
     text = json.dumps(event)
     return json.loads(text.replace(f'"token": "{PLACEHOLDER}"', f'"token": {json.dumps(token)}'))
+
+
+def without(secrets: Iterable[str], value: Any) -> Any:
+    """Return *value* with each of *secrets*, wherever it occurs, replaced by the placeholder."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, PLACEHOLDER)
+        return value
+    if isinstance(value, list):
+        return [without(secrets, item) for item in value]
+    if isinstance(value, dict):
+        return {without(secrets, key): without(secrets, item) for key, item in value.items()}
+    return value
+
+
+def settings(options: Namespace, url: str) -> dict[str, str]:
+    """Return the function's variables: a real home's settings are taken from the shell."""
+    given = {} if options.home is None else os.environ
+    taken = {name: value for name, value in given.items() if name.startswith(SETTING)}
+    pure = {"THRIFTGATE_PURE": "1"} if options.pure else {}
+    return {**taken, "HOME_ASSISTANT_URL": url, **pure}
 
 
 def light_in(answer: Any, preferred: str) -> str | None:
@@ -68,18 +90,18 @@ def name_of(event: Any) -> str:
         return "event"
 
 
-def events_of(options: Namespace) -> Generator[Any, Any]:
-    """Yield the events to send; what is sent back for Discovery decides about the next."""
+def send_all(options: Namespace, send: Callable[[Any], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Send the events asked for, or else Discovery and TurnOn of a light that it found."""
     if options.events:
-        for event in options.events:  # noqa: UP028  a list cannot be sent the answers
-            yield event
-        return
+        return [send(event) for event in options.events]
     discovery = json.loads((EVENTS / "alexa-discovery.json").read_text(encoding="utf-8"))
     turn_on = json.loads((EVENTS / "alexa-turn-on.json").read_text(encoding="utf-8"))
     endpoint = turn_on["directive"]["endpoint"]
-    endpoint["endpointId"] = light_in((yield discovery), endpoint["endpointId"])
+    invocations = [send(discovery)]
+    endpoint["endpointId"] = light_in(invocations[0]["response"], endpoint["endpointId"])
     if endpoint["endpointId"] is not None:
-        yield turn_on
+        invocations.append(send(turn_on))
+    return invocations
 
 
 def invoke(runtime: LocalRuntime, event: Any, token: str) -> dict[str, Any]:
@@ -99,6 +121,12 @@ def invoke(runtime: LocalRuntime, event: Any, token: str) -> dict[str, Any]:
     }
 
 
+def redacted(invocation: dict[str, Any], secrets: Iterable[str]) -> dict[str, Any]:
+    """Return what may be shown of *invocation*: Home Assistant echoes the token in its answer."""
+    received = {name: invocation[name] for name in ("event", "response", "logs")}
+    return invocation | {name: without(secrets, value) for name, value in received.items()}
+
+
 def parsed(line: str) -> Any:
     """Return a log line as the object that it is, or as text."""
     try:
@@ -108,7 +136,7 @@ def parsed(line: str) -> Any:
 
 
 def summary(response: Any) -> str:
-    """Return an answer in a line or two, without the token that Home Assistant echoes."""
+    """Return an answer in a line or two."""
     try:
         event = response["event"]
         header, payload = event["header"], event["payload"]
@@ -157,10 +185,24 @@ def show(invocation: dict[str, Any]) -> None:
 def is_answered(invocation: dict[str, Any]) -> bool:
     """Tell whether the answer is one of a home, and not an error."""
     try:
-        event = invocation["response"]["event"]
-        return bool(event["header"]["name"] != ERROR and event["payload"].get("endpoints") != [])
+        response = invocation["response"]
+        event = response["event"]
+        name = event["header"]["name"]
+        if name == "StateReport" and is_unreachable(response):
+            return False
+        return bool(name != ERROR and event["payload"].get("endpoints") != [])
     except (KeyError, TypeError, AttributeError):
         return False
+
+
+def is_unreachable(report: Any) -> bool:
+    """Tell whether a StateReport is the bridge's own, which says only that the home is down.
+
+    Home Assistant says the same of a device that it cannot reach, and echoes the scope.
+    """
+    health = [(it["namespace"], it["name"], it["value"]) for it in report["context"]["properties"]]
+    down = [("Alexa.EndpointHealth", "connectivity", {"value": "UNREACHABLE"})]
+    return health == down and "scope" not in report["event"]["endpoint"]
 
 
 def perform(options: Namespace) -> int:
@@ -177,11 +219,9 @@ def _perform(options: Namespace) -> int:
         os.environ["THRIFTGATE_PURE"] = "1"
     path = "pure" if options.pure else get_gateway_stats()["path"]
     task = lay_out(TASK, PACKAGES, pure=path == "pure")
-    invocations = []
     with home(options) as (name, url, token):
-        environment = {"HOME_ASSISTANT_URL": url}
-        if options.pure:
-            environment["THRIFTGATE_PURE"] = "1"
+        environment = settings(options, url)
+        secrets = [it for it in (token, environment.get("HOME_ASSISTANT_TOKEN")) if it]
         with LocalRuntime(
             task.root,
             "ha_extension.lambda_handler",
@@ -193,20 +233,19 @@ def _perform(options: Namespace) -> int:
             if not options.json:
                 print(
                     f"Alexa -> {runtime.client} on CPython {platform.python_version()}, "
-                    f"{path} path -> {name} at {url}\n"
+                    f"{path} path -> {name} at {without(secrets, url)}\n"
                 )
-            events = events_of(options)
-            event = next(events)
-            while event is not None:
-                invocations.append(invoke(runtime, event, token))
+
+            def send(event: Any) -> dict[str, Any]:
+                invocation = invoke(runtime, event, token)
                 if not options.json:
-                    show(invocations[-1])
-                try:
-                    event = events.send(invocations[-1]["response"])
-                except StopIteration:
-                    event = None
+                    show(redacted(invocation, secrets))
+                return invocation
+
+            invocations = send_all(options, send)
     if options.json:
-        print(json.dumps({"path": path, "invocations": invocations}, indent=2))
+        shown = [redacted(invocation, secrets) for invocation in invocations]
+        print(json.dumps({"path": path, "invocations": shown}, indent=2))
     elif not options.events and len(invocations) == 1:
         print("No light was discovered, so nothing was turned on.")
-    return 0 if all(map(is_answered, invocations)) else 1
+    return 0 if invocations and all(map(is_answered, invocations)) else 1

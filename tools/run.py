@@ -54,6 +54,8 @@ def read_options() -> Namespace:
             given.events.append(json.loads(path.read_text(encoding="utf-8")))
         except OSError as error:
             options.error(f"--event {path} cannot be read: {error.strerror}")
+        except RecursionError:
+            options.error(f"--event {path} is not JSON: it is nested too deeply")
         except ValueError as error:
             options.error(f"--event {path} is not JSON: {error}")
     return given

@@ -13,7 +13,7 @@ import pytest
 
 import gateway
 from gateway.testing import LambdaContext
-from ha_extension.client import MARGIN, build_handler
+from ha_extension.client import FAIR_BUDGET, MARGIN, build_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -360,10 +360,12 @@ def test_a_home_that_hangs_is_left_alone_for_seconds(
     start: Start, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     home = start(GOOD)
-    home.reply = home.hang
+    home.reply = home.reset
     handler = bridge(home.url)
-    for _ in range(3):
-        assert check(TURN_ON, ask(handler, TURN_ON, left=0.1)) == "BRIDGE_UNREACHABLE"
+    for _ in range(2):
+        assert check(TURN_ON, ask(handler, TURN_ON)) == "BRIDGE_UNREACHABLE"
+    home.reply = home.hang
+    assert check(TURN_ON, ask(handler, TURN_ON, left=FAIR_BUDGET + 0.1)) == "BRIDGE_UNREACHABLE"
     capfdbinary.readouterr()
     assert check(TURN_ON, ask(handler, TURN_ON)) == "BRIDGE_UNREACHABLE"
     assert len(home.requests) == 3
@@ -372,6 +374,20 @@ def test_a_home_that_hangs_is_left_alone_for_seconds(
     assert re.search(r" [45]\.\d s ", line["reason"])
     home.reply = GOOD
     gateway.breaker_reset(f"home_assistant:localhost:{home.port}")  # as those seconds would
+    assert ask(handler, TURN_ON) == ANSWER
+
+
+def test_a_home_without_time_to_answer_is_not_blamed(
+    start: Start, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    home = start(GOOD)
+    home.reply = home.hang
+    handler = bridge(home.url)
+    capfdbinary.readouterr()
+    for _ in range(4):
+        assert check(TURN_ON, ask(handler, TURN_ON, left=0.1)) == "BRIDGE_UNREACHABLE"
+        assert json.loads(capfdbinary.readouterr().out)["kind"] == "deadline"
+    home.reply = GOOD
     assert ask(handler, TURN_ON) == ANSWER
 
 

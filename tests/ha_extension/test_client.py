@@ -230,6 +230,7 @@ def test_the_end_of_a_session_is_answered_without_speech(handler: Handler) -> No
         ({"directive": {}}, "malformed_directive"),
         ({"directive": {"header": {"name": "TurnOn"}}}, "malformed_directive"),
         (directive(payload={"a": {1, 2}}), "malformed_directive"),
+        (directive(payload={"a": float("nan")}), "malformed_directive"),
         (directive(payload={"a": "x" * MAX_DIRECTIVE}), "oversized_directive"),
         (directive(), "no_token"),
     ],

@@ -20,7 +20,11 @@ RECORDED = Path(__file__).parent / "recorded" / "2025.4.4"
 HEADER = {"namespace": "Alexa", "name": "Response", "messageId": "m-1", "payloadVersion": "3"}
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=12,
 )
@@ -136,6 +140,12 @@ def test_the_body_is_the_whole_event_without_blanks() -> None:
 @given(st.dictionaries(st.text(), anything))
 def test_the_body_means_the_same_as_the_event(event: dict[str, object]) -> None:
     assert json.loads(write_body(event)) == event
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_json_does_not_have_is_refused(number: float) -> None:
+    with pytest.raises(ValueError, match=r"^Out of range float values are not JSON compliant"):
+        write_body({"payload": {"brightness": number}})
 
 
 def test_a_lone_surrogate_is_forwarded_as_it_came() -> None:

@@ -292,19 +292,29 @@ OBJECT = 'HOME_ASSISTANT_HEADERS must be a JSON object, as in {"CF-Access-Client
         ),
         (
             "HOME_ASSISTANT_CA_FILE",
-            "/nowhere/ca.pem",
+            "/nowhere/hunter2.pem",
             (
                 "HOME_ASSISTANT_CA_FILE must be the path of a PEM file in the function's zip,"
-                " and '/nowhere/ca.pem' is none."
+                " and no file is there."
             ),
         ),
         (
             "HOME_ASSISTANT_CLIENT_CERT",
-            "/nowhere/client.pem",
+            "/nowhere/hunter2.pem",
             (
                 "HOME_ASSISTANT_CLIENT_CERT must be the path of a PEM file in the function's zip,"
-                " and '/nowhere/client.pem' is none."
+                " and no file is there."
             ),
+        ),
+        (
+            "HOME_ASSISTANT_CLIENT_CERT",
+            "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n",
+            "HOME_ASSISTANT_CLIENT_CERT holds PEM text, and must be the path of a file.",
+        ),
+        (
+            "HOME_ASSISTANT_CA_FILE",
+            "-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----",
+            "HOME_ASSISTANT_CA_FILE holds PEM text, and must be the path of a file.",
         ),
         (
             "HOME_ASSISTANT_CERT_FINGERPRINT",

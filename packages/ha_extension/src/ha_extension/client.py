@@ -6,6 +6,7 @@ import time
 
 from gateway import (
     ConfigurationError,
+    DeadlineError,
     GatewayError,
     TooLargeError,
     alexa_error_response,
@@ -35,7 +36,13 @@ from ha_extension.directives import (
     read_token,
     write_body,
 )
-from ha_extension.errors import Failure, fault_of_answer, fault_of_error, fault_of_status
+from ha_extension.errors import (
+    Failure,
+    ShortDeadlineError,
+    fault_of_answer,
+    fault_of_error,
+    fault_of_status,
+)
 from ha_extension.settings import Settings
 
 TYPE_CHECKING = False
@@ -51,6 +58,8 @@ RUNTIME_START = 0.5
 """Seconds that a cold start takes before this package is imported: sandbox and interpreter."""
 SHORTEST_PATIENCE = 1.0
 """Seconds granted however long INIT took: it may have happened long before Alexa asked."""
+FAIR_BUDGET = 1.0
+"""Seconds that a home must have had before its silence counts against it."""
 PRECONNECT_TIMEOUT = 1.5
 """Seconds that INIT may spend on opening the connection."""
 FAILURE_THRESHOLD = 3
@@ -96,7 +105,8 @@ class Bridge:
                 self._breaker,
                 failure_threshold=FAILURE_THRESHOLD,
                 recovery=RECOVERY,
-                excluded=(TooLargeError, ConfigurationError),  # the home was reached, or not asked
+                # The home was reached, not asked, or had too little time: none says it is down.
+                excluded=(TooLargeError, ConfigurationError, ShortDeadlineError),
             )
             http_preconnect(self._url, timeout=PRECONNECT_TIMEOUT, **self._tls)
         except GatewayError as error:
@@ -167,9 +177,17 @@ class Bridge:
         if budget <= 0:
             raise Failure(errors.NO_TIME)
         try:
-            response = breaker_call(
-                self._breaker,
-                http_request,
+            return breaker_call(self._breaker, self._request, body, token, budget)
+        except GatewayError as error:
+            # The gateway's errors name the origin and never quote what was sent or received.
+            raise Failure(fault_of_error(error), reason=str(error)) from None
+
+    def _request(
+        self, body: bytes, token: str, budget: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Make the request; what a breaker must not count is raised as a type it leaves out."""
+        try:
+            response = http_request(
                 "POST",
                 self._url,
                 headers={**self._headers, "Authorization": f"Bearer {token}"},
@@ -179,9 +197,10 @@ class Bridge:
                 max_body=MAX_ANSWER,
                 **self._tls,
             )
-        except GatewayError as error:
-            # The gateway's errors name the origin and never quote what was sent or received.
-            raise Failure(fault_of_error(error), reason=str(error)) from None
+        except DeadlineError as error:
+            if budget < FAIR_BUDGET:
+                raise ShortDeadlineError(str(error)) from None
+            raise
         return response.status, response.headers, response.body
 
     def _budget(self) -> float:

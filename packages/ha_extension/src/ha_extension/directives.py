@@ -25,7 +25,7 @@ def _refuse_constant(name: str) -> object:
 
 # Made once: json.dumps and json.loads with options make a new coder for each call.
 # Escaped to ASCII, so that a lone surrogate in a directive cannot stop it from being sent.
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 

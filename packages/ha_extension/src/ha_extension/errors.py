@@ -55,6 +55,10 @@ class Failure(GatewayError):  # noqa: N818 - an answer to Alexa, not an error of
         self.details = details
 
 
+class ShortDeadlineError(DeadlineError):
+    """The home did not answer, but had less time than a healthy one may need."""
+
+
 NOT_CONFIGURED = Fault(
     "not_configured",
     INTERNAL,

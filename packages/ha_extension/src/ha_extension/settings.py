@@ -104,8 +104,12 @@ def _read_token(value: str) -> str:
 
 
 def _read_file(value: str) -> str:
+    # No message repeats the value, which may be a private key pasted in place of its file's path.
+    if value.startswith("-----BEGIN"):
+        msg = "holds PEM text, and must be the path of a file"
+        raise ValueError(msg)
     if not os.path.isfile(value):  # noqa: PTH113 - pathlib costs a tenth of a bare start
-        msg = f"must be the path of a PEM file in the function's zip, and {value!r} is none"
+        msg = "must be the path of a PEM file in the function's zip, and no file is there"
         raise ValueError(msg)
     return value
 
