@@ -240,3 +240,9 @@ def test_a_forked_child_writes_nothing_of_its_parents(fresh: Fresh) -> None:
         "gateway.log_flush(); gateway.flush_metrics()\n"
     )
     assert [out.count(word) for word in ('"child"', '"parent"', '"m":1')] == [1, 1, 1]
+
+
+def test_only_loaded_cores_forget() -> None:
+    gateway.preload("logging")
+    _wiring._forget()
+    assert not _wiring.is_loaded(_wiring.metrics)
