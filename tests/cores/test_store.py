@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cores.store import Store
+from cores.store import Store, _Entry, _Lru
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -190,3 +190,25 @@ def test_import_needs_no_module_that_the_runtime_lacks() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "['cores', 'cores.store']"
+
+
+def test_choosing_a_victim_outlasts_a_hit_of_another_thread() -> None:
+    class Disturbed(_Lru):
+        """Changes between the making of an iterator and its first step, once."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.hits = 1
+
+        def __iter__(self) -> Iterator[_Entry]:
+            steps = super().__iter__()
+            if self.hits:
+                self.hits -= 1
+                self.hit(second)
+            return steps
+
+    first, second = _Entry("a", 1, None, 0), _Entry("b", 2, None, 0)
+    queue = Disturbed()
+    queue.add(second)
+    queue.add(first)
+    assert queue.victim(2) is first

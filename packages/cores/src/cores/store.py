@@ -480,7 +480,11 @@ class _Lru(OrderedDict):  # type: ignore[type-arg]  # a generic base costs at im
         self.pop(entry, None)
 
     def victim(self, _: int) -> _Entry | None:
-        return next(iter(self), None)
+        while True:
+            try:
+                return next(iter(self), None)
+            except RuntimeError:  # a hit of another thread, which takes no lock, came in between
+                continue
 
     def in_order(self) -> list[_Entry]:
         return list(self)
