@@ -75,8 +75,8 @@ def extension_modules() -> list[Extension]:
     return cythonize(
         [
             Extension(
-                "fastpath_ext._store",
-                ["src/fastpath_ext/_store.pyx"],
+                "fastpath_ext._extension",
+                ["src/fastpath_ext/_extension.pyx"],
                 define_macros=MACROS,
                 extra_compile_args=COMPILE,
                 extra_link_args=LINK,

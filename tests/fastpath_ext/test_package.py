@@ -73,11 +73,11 @@ def test_switch_is_off_when_empty_or_0(monkeypatch: pytest.MonkeyPatch, value: s
 
 def test_missing_extension_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("THRIFTGATE_PURE", raising=False)
-    monkeypatch.setitem(sys.modules, "fastpath_ext._store", None)
+    monkeypatch.setitem(sys.modules, "fastpath_ext._extension", None)
     module = load()
     assert module.COMPILED is False
     assert module.reason == (
-        "ModuleNotFoundError: import of fastpath_ext._store halted; None in sys.modules"
+        "ModuleNotFoundError: import of fastpath_ext._extension halted; None in sys.modules"
     )
     assert not hasattr(module, "Store")
 
@@ -86,7 +86,7 @@ def test_missing_extension_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_extension_that_cannot_be_loaded_is_a_reason(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "fastpath_ext").mkdir()
     shutil.copy(SOURCE, tmp_path / "fastpath_ext")
-    (tmp_path / "fastpath_ext/_store.abi3.so").write_bytes(content)
+    (tmp_path / "fastpath_ext/_extension.abi3.so").write_bytes(content)
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r});"
         "import json, fastpath_ext as f;"
@@ -96,7 +96,7 @@ def test_extension_that_cannot_be_loaded_is_a_reason(tmp_path: Path, content: by
     assert (compiled, has_store) == (False, False)
     assert file.startswith(str(tmp_path))
     assert reason.startswith("ImportError: ")
-    assert "_store.abi3.so" in reason
+    assert "_extension.abi3.so" in reason
 
 
 def test_import_loads_nothing_else_from_disk() -> None:
@@ -105,9 +105,9 @@ def test_import_loads_nothing_else_from_disk() -> None:
         "new = set(sys.modules) - before;"
         "print(json.dumps(sorted(n for n in new if getattr(sys.modules[n], '__file__', None))))"
     )
-    expected = ["fastpath_ext"] + ["fastpath_ext._store"] * fastpath_ext_is_built()
+    expected = ["fastpath_ext"] + ["fastpath_ext._extension"] * fastpath_ext_is_built()
     assert run(code) == expected
 
 
 def fastpath_ext_is_built() -> bool:
-    return importlib.util.find_spec("fastpath_ext._store") is not None
+    return importlib.util.find_spec("fastpath_ext._extension") is not None

@@ -61,7 +61,7 @@ def code_in(names: list[str]) -> list[str]:
     return sorted(name for name in names if ".dist-info/" not in name)
 
 
-PURE = ["fastpath_ext/__init__.py", "fastpath_ext/_store.pyi", "fastpath_ext/py.typed"]
+PURE = ["fastpath_ext/__init__.py", "fastpath_ext/_extension.pyi", "fastpath_ext/py.typed"]
 
 
 def test_without_a_compiler_the_wheel_is_made_and_the_build_says_so(
@@ -69,7 +69,7 @@ def test_without_a_compiler_the_wheel_is_made_and_the_build_says_so(
 ) -> None:
     status, output, names = build()
     assert status == 0, output
-    assert "fastpath_ext._store is not built, so thriftgate will run its pure-Python path: " in (
+    assert "fastpath_ext._extension is not built, so thriftgate will run its pure-Python path: " in (
         output
     )
     assert code_in(names) == PURE

@@ -15,7 +15,7 @@ if os.environ.get("THRIFTGATE_PURE", "0") not in ("", "0"):
     reason = "THRIFTGATE_PURE is set"
 else:
     try:
-        from fastpath_ext._store import Store as Store
+        from fastpath_ext._extension import Store as Store
     except Exception as error:  # noqa: BLE001  whatever it is, the pure path works
         reason = f"{type(error).__name__}: {error}"
     else:

@@ -1,6 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: embedsignature=True, embedsignature.format=clinic
-# cython: freethreading_compatible=True
 # The cache engine, compiled: the behaviour of ``cores.store`` without its interpreter.
 #
 # A slab of entries, which also form the eviction queues, is found through a table of 64-bit slots:
