@@ -44,8 +44,8 @@ def run(code: str, **environment: str) -> Any:
 def test_package_is_compiled_or_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("THRIFTGATE_PURE", raising=False)
     module = load()
-    assert module.ABI == 1
-    assert module.COMPILED is hasattr(module, "Store")
+    assert module.ABI == 2
+    assert module.COMPILED is hasattr(module, "Store") is hasattr(module, "Handle")
     assert module.COMPILED is (module.reason == "")
 
 
@@ -82,21 +82,39 @@ def test_missing_extension_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not hasattr(module, "Store")
 
 
-@pytest.mark.parametrize("content", [b"", b"not an ELF file at all", b"\x7fELF" + b"\0" * 100])
-def test_extension_that_cannot_be_loaded_is_a_reason(tmp_path: Path, content: bytes) -> None:
+def broken(kind: str) -> bytes:
+    """Return an extension module that cannot be loaded."""
+    if not fastpath_ext.COMPILED:
+        pytest.skip(f"there is nothing to break: {fastpath_ext.reason}")
+    content = Path(importlib.import_module("fastpath_ext._extension").__file__).read_bytes()
+    if kind == "cut short":
+        return content[:40]  # further on, the loader would run over the end of the file
+    foreign = (183 if os.uname().machine == "x86_64" else 62).to_bytes(2, "little")
+    return content[:18] + foreign + content[20:]  # e_machine of the ELF header
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not an ELF file at all", b"\x7fELF" + b"\0" * 100, "cut short", "other platform"],
+)
+def test_extension_that_cannot_be_loaded_is_a_reason(tmp_path: Path, content: bytes | str) -> None:
     (tmp_path / "fastpath_ext").mkdir()
     shutil.copy(SOURCE, tmp_path / "fastpath_ext")
-    (tmp_path / "fastpath_ext/_extension.abi3.so").write_bytes(content)
+    written = broken(content) if isinstance(content, str) else content
+    (tmp_path / "fastpath_ext/_extension.abi3.so").write_bytes(written)
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r});"
-        "import json, fastpath_ext as f;"
-        "print(json.dumps([f.COMPILED, f.reason, f.__file__, hasattr(f, 'Store')]))"
+        "import json, gateway, fastpath_ext as f;"
+        "gateway.cache_set('k', 1);"
+        "print(json.dumps([f.COMPILED, f.reason, f.__file__, hasattr(f, 'Store'),"
+        "gateway.get_fast_path_stats()['reason'], gateway.cache_get('k')]))"
     )
-    compiled, reason, file, has_store = run(code)
-    assert (compiled, has_store) == (False, False)
+    compiled, reason, file, has_store, shown, value = run(code)
+    assert (compiled, has_store, value) == (False, False, 1)
     assert file.startswith(str(tmp_path))
     assert reason.startswith("ImportError: ")
     assert "_extension.abi3.so" in reason
+    assert shown == f"{reason}; a process that started on the pure path stays there"
 
 
 def test_import_loads_nothing_else_from_disk() -> None:

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 # What the gateway offers besides operations.
 ITSELF = {
     "GatewayInterface",
+    "disable_fast_path",
+    "enable_fast_path",
     "execute_operation",
+    "get_fast_path_stats",
     "get_gateway_stats",
     "handler",
     "preload",
+    "register_fast_path",
     "register_interface",
     "reset",
 }

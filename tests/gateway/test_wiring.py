@@ -197,8 +197,28 @@ def test_write_goes_on_after_a_short_write(monkeypatch: pytest.MonkeyPatch) -> N
         ("raise OSError('bad')", "fastpath_ext cannot be imported (OSError: bad)"),
         ("x = 1", "fastpath_ext is another package"),
         ("COMPILED = False; reason = 'no compiler'", "no compiler"),
-        ("COMPILED = True", "fastpath_ext speaks ABI None, this gateway needs 1"),
-        ("COMPILED = True; ABI = 99", "fastpath_ext speaks ABI 99, this gateway needs 1"),
+        (
+            "COMPILED = True",
+            "fastpath_ext speaks ABI None, this gateway needs 2; upgrade the older",
+        ),
+        (
+            "COMPILED = True; ABI = 1",
+            "fastpath_ext speaks ABI 1, this gateway needs 2; upgrade the older",
+        ),
+        (
+            "COMPILED = True; ABI = 99",
+            "fastpath_ext speaks ABI 99, this gateway needs 2; upgrade the older",
+        ),
+        (
+            "COMPILED = True; ABI = 2",
+            "fastpath_ext makes no handles"
+            " (AttributeError: module 'fastpath_ext' has no attribute 'Handle')",
+        ),
+        (
+            "COMPILED = True; ABI = 2; Handle = Store = 7",
+            "fastpath_ext makes no handles (TypeError: 'int' object is not callable)",
+        ),
+        ("import nowhere", "fastpath_ext is not installed (No module named 'nowhere')"),
     ],
 )
 def test_an_unusable_extension_means_the_pure_path(

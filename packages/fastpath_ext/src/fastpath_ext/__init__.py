@@ -7,7 +7,7 @@ pure-Python path. ``ABI`` is the version of what the gateway may expect of them.
 
 import os
 
-ABI: int = 1
+ABI: int = 2
 COMPILED: bool = False
 reason: str = ""
 
@@ -15,6 +15,7 @@ if os.environ.get("THRIFTGATE_PURE", "0") not in ("", "0"):
     reason = "THRIFTGATE_PURE is set"
 else:
     try:
+        from fastpath_ext._extension import Handle as Handle
         from fastpath_ext._extension import Store as Store
     except Exception as error:  # noqa: BLE001  whatever it is, the pure path works
         reason = f"{type(error).__name__}: {error}"

@@ -1,5 +1,26 @@
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
+
+class Handle:
+    __wrapped__: Callable[..., Any]
+    __name__: str
+    __qualname__: str
+    def __new__(
+        cls,
+        function: Callable[..., Any],
+        owner: object,
+        routes: Mapping[str, Mapping[str, Callable[..., Any]]] | None = None,
+    ) -> Self: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __get__(self, instance: object, owner: type | None = None) -> Callable[..., Any]: ...
+    # What else is asked of it, the function answers.
+    def __getattr__(self, name: str) -> Any: ...
+    @property
+    def calls(self) -> int: ...
+    @property
+    def bound(self) -> Callable[..., Any] | None: ...
+    def bind(self, target: Callable[..., Any] | None) -> None: ...
+    def turn(self, on: bool) -> None: ...
 
 class Store:
     def __init__(

@@ -4,3 +4,4 @@
 # The one extension module: a second shared object would cost a cold start as much as this one.
 
 include "_store.pyx"
+include "_dispatch.pyx"

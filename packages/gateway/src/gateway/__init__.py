@@ -83,13 +83,16 @@ __all__ = [
     "config_section",
     "config_status",
     "deep_get",
+    "disable_fast_path",
     "dump_json",
+    "enable_fast_path",
     "error_response",
     "estimate_cost",
     "event_kind",
     "execute_operation",
     "flush_metrics",
     "generate_correlation_id",
+    "get_fast_path_stats",
     "get_gateway_stats",
     "handler",
     "http_delete",
@@ -119,6 +122,7 @@ __all__ = [
     "process_batch",
     "record_duration",
     "record_metric",
+    "register_fast_path",
     "register_interface",
     "remaining_ms",
     "reset",
@@ -687,11 +691,52 @@ def register_interface(name: str, target: str) -> None:
     _wiring.dispatcher.register(name, target)
 
 
+def enable_fast_path() -> dict[str, Any]:
+    """Let the hot functions jump to their compiled handles, also where imported by name.
+
+    Returns ``enabled`` and, when it is not, the ``reason``: a process that started on the pure
+    path stays there.
+    """
+    return _wiring.fast_path.enable()
+
+
+def disable_fast_path() -> dict[str, Any]:
+    """Let the hot functions go the pure path, also where they were imported by name.
+
+    What is cached, logged and recorded stays the same. Returns what ``enable_fast_path`` does.
+    """
+    return _wiring.fast_path.disable()
+
+
+def register_fast_path(
+    interface: str, operation: str, func: Callable[..., Any], *, replace: bool = False
+) -> None:
+    """Let *func* do what *operation* of *interface* does, while the fast path is enabled.
+
+    The string door calls it, and so do the hot public functions. It must take every call that the
+    operation takes, with the same defaults: ``TypeError`` says what differs. An operation of the
+    gateway, or one that has a fast path already, is replaced only with *replace*: else
+    ``ValueError``. ``UnknownOperationError`` when there is no such operation.
+    """
+    _wiring.fast_path.register(interface, operation, func, replace=replace)
+
+
+def get_fast_path_stats() -> dict[str, Any]:
+    """Return whether the fast path is compiled and enabled, and why not, and what was called.
+
+    ``operations`` maps each operation that has a handle or was called through the string door to
+    its ``calls`` and whether it is ``compiled``, ``loaded``, ``promoted`` and ``registered``;
+    ``top`` lists the ten most called; ``promote_after`` is the number of calls through the string
+    door after which it stops asking the dispatcher.
+    """
+    return _wiring.fast_path.stats()
+
+
 def get_gateway_stats() -> dict[str, Any]:
     """Return which path runs and why, and each interface: loaded, when, in how many ms, calls.
 
-    Calls are those through ``execute_operation``; plain functions are not counted on the pure
-    path, so that nobody pays for counting.
+    Calls are those through ``execute_operation`` and the handles of the compiled path; plain
+    functions are not counted on the pure path, so that nobody pays for counting.
     """
     return _wiring.dispatcher.stats()
 
@@ -707,6 +752,8 @@ if not TYPE_CHECKING:  # pragma: no branch - to a type checker these names are t
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})
 
+
+_wiring.put_handles(globals())
 
 if os.environ.get("THRIFTGATE_EAGER", "0") not in ("", "0"):
     preload(*_wiring.interfaces)

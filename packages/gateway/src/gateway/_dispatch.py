@@ -11,7 +11,7 @@ from gateway import _wiring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 
@@ -122,7 +122,9 @@ _difflib = _wiring.lazy("difflib", lambda: import_module("difflib"))
 class Dispatcher:
     """Finds operations by name and counts how often each one ran."""
 
-    def __init__(self) -> None:
+    def __init__(self, promote_after: int) -> None:
+        # After so many calls of an operation, the string door need not ask any more.
+        self.promote_after = promote_after
         self._calls: dict[str, dict[str, int]] = {}
         for path in (*FUNCTIONS.values(), *FURTHER):
             interface, _, operation = path.partition(".")
@@ -131,13 +133,36 @@ class Dispatcher:
 
     def execute(self, interface: str, operation: str, /, **kwargs: Any) -> Any:
         """Run *operation* of *interface* with the caller's keyword arguments."""
+        target = self.find(interface, operation)
+        calls = self._calls[interface]
+        calls[operation] += 1
+        if calls[operation] == self.promote_after:
+            _wiring.fast_path.promote(interface, operation)
         try:
-            self._calls[interface][operation] += 1
+            return target(**kwargs)
+        except TypeError:
+            _wiring.fast_path.explain(interface, operation, kwargs)
+            raise
+
+    def find(self, interface: str, operation: str) -> Callable[..., Any]:
+        """Return the operation itself, from its core; a core that is not loaded is loaded."""
+        try:
+            self._calls[interface][operation]
         except (KeyError, TypeError):
             if interface not in self._registered or not isinstance(operation, str):
                 raise self._unknown(interface, operation) from None
             self._admit(interface, operation)
-        return getattr(_wiring.interfaces[interface], operation)(**kwargs)
+        return getattr(_wiring.interfaces[interface], operation)  # type: ignore[no-any-return]
+
+    def calls(self) -> dict[str, dict[str, int]]:
+        """Return how often each operation ran, by its name and by its handle."""
+        return {
+            interface: {
+                operation: calls + _handle_calls(interface, operation)
+                for operation, calls in counted.items()
+            }
+            for interface, counted in self._calls.items()
+        }
 
     def register(self, name: str, target: str) -> None:
         """Add the interface *name*, made by calling *target* (``package.module:factory``)."""
@@ -165,6 +190,7 @@ class Dispatcher:
 
     def stats(self) -> dict[str, object]:
         """Return path, interfaces and calls. See ``gateway.get_gateway_stats``."""
+        calls = self.calls()
         return {
             "path": "pure" if _wiring.extension is None else "compiled",
             "reason": _wiring.reason,
@@ -173,7 +199,7 @@ class Dispatcher:
                 name: {
                     "loaded": _wiring.is_loaded(stand_in),
                     **_load_times(stand_in),
-                    "calls": {op: n for op, n in self._calls.get(name, {}).items() if n},
+                    "calls": {op: n for op, n in calls.get(name, {}).items() if n},
                 }
                 for name, stand_in in _wiring.interfaces.items()
             },
@@ -185,12 +211,12 @@ class Dispatcher:
             _wiring.interfaces.pop(name)._reset()  # noqa: SLF001  as the wiring does with its own
 
     def _admit(self, interface: str, operation: str) -> None:
-        """Count the first call of an operation of a registered interface."""
+        """Begin to count the calls of an operation of a registered interface."""
         if operation.startswith("_") or not callable(
             getattr(_wiring.interfaces[interface], operation, None)
         ):
             raise self._unknown(interface, operation) from None
-        self._calls[interface][operation] = 1
+        self._calls[interface][operation] = 0
 
     def _unknown(self, interface: object, operation: object) -> UnknownOperationError:
         known: Iterable[str]
@@ -206,6 +232,12 @@ class Dispatcher:
         near: list[str] = _difflib.get_close_matches(given, known, 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
         return UnknownOperationError(f"{problem}; {hint}")
+
+
+def _handle_calls(interface: str, operation: str) -> int:
+    route = _wiring.routes.get(interface, {}).get(operation)
+    handle = _wiring.handles.get(f"{interface}.{operation}", route)
+    return 0 if handle is None else handle.calls
 
 
 def _load_times(stand_in: Any) -> dict[str, float]:

@@ -7,9 +7,10 @@ bound methods, because taking the method would build the neighbour.
 from __future__ import annotations
 
 import os
+import sys
 from _thread import RLock
 from time import perf_counter, time
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,11 +33,14 @@ if TYPE_CHECKING:
     from cores.utility import Utility
     from gateway import entrypoint
     from gateway._dispatch import Dispatcher
+    from gateway._fast_path import FastPath
 
     T = TypeVar("T")
 
+# The cores whose functions are called so often that handles take their places.
+HOT = ("cache", "logging", "metrics", "singleton")
 # The agreement with fastpath_ext about what its compiled objects look like.
-NEED_ABI = 1
+NEED_ABI = 2
 
 
 class Lazy:
@@ -126,7 +130,10 @@ def _find_extension() -> tuple[ModuleType | None, str]:
         return None, getattr(fastpath_ext, "reason", "fastpath_ext is another package")
     abi = getattr(fastpath_ext, "ABI", None)
     if abi != NEED_ABI:
-        return None, f"fastpath_ext speaks ABI {abi!r}, this gateway needs {NEED_ABI}"
+        return (
+            None,
+            f"fastpath_ext speaks ABI {abi!r}, this gateway needs {NEED_ABI}; upgrade the older",
+        )
     return fastpath_ext, ""
 
 
@@ -304,7 +311,13 @@ def _import_entrypoint() -> ModuleType:
 def _build_dispatcher() -> Dispatcher:
     from gateway._dispatch import Dispatcher
 
-    return Dispatcher()
+    return Dispatcher(int(_setting("THRIFTGATE_PROMOTE_AFTER", 16, 1)))
+
+
+def _build_fast_path() -> FastPath:
+    from gateway._fast_path import FastPath
+
+    return FastPath()
 
 
 watch = lazy("watch", _build_watch)
@@ -324,6 +337,7 @@ config = lazy("config", _build_config)
 # Parts of the gateway itself that many functions never need.
 entry = lazy("entry", _import_entrypoint)
 dispatcher = lazy("dispatcher", _build_dispatcher)
+fast_path = lazy("fast_path", _build_fast_path)
 
 # Every interface by name; register_interface adds to it.
 interfaces: dict[str, Any] = {
@@ -338,6 +352,46 @@ interfaces: dict[str, Any] = {
     "circuit_breaker": circuit_breaker,
     "config": config,
 }
+
+
+# What stands in for the hot functions on the compiled path, by operation.
+handles: dict[str, Any] = {}
+# Operations that the string door calls without asking the dispatcher: interface -> operation ->
+# handle. The door itself is a handle of execute_operation.
+routes: dict[str, dict[str, Any]] = {}
+door: Any = None
+
+
+def put_handles(namespace: dict[str, Any]) -> None:
+    """Put a handle in the place of each hot function in *namespace*, and of the string door.
+
+    A public function consists of one call, so its code names the wiring, a core and a method.
+    Does nothing without an extension, or with one that makes no handles.
+    """
+    global door, extension, reason  # noqa: PLW0603  one door a process
+    if extension is None:
+        return
+    owner = sys.modules[__name__]
+    made = {}
+    try:
+        handle = extension.Handle
+        for name, function in namespace.items():
+            if type(function) is FunctionType:
+                names = function.__code__.co_names
+                if len(names) == 3 and names[1] in HOT:  # noqa: PLR2004
+                    made[name] = handles[f"{names[1]}.{names[2]}"] = handle(function, owner)
+        door = handle(namespace["execute_operation"], owner, routes)
+    except Exception as error:  # noqa: BLE001  a foreign extension is no reason to fail
+        handles.clear()
+        extension, reason = None, f"fastpath_ext makes no handles ({type(error).__name__}: {error})"
+        return
+    namespace.update(made, execute_operation=door)
+
+
+def target_of(function: Callable[..., Any]) -> Any:
+    """Return the method that a public function calls."""
+    _, core, method = function.__code__.co_names
+    return getattr(globals()[core], method)
 
 
 def preload(*names: str) -> None:
@@ -391,5 +445,9 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
 def reset() -> None:
     """Forget every built core and the current invocation."""
     current.invocation = None
+    routes.clear()
+    for handle in [*handles.values(), *([] if door is None else [door])]:
+        handle.bind(None)
+        handle.turn(on=True)
     for stand_in in _named.values():
         stand_in._reset()  # noqa: SLF001
