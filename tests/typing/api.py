@@ -33,6 +33,10 @@ assert_type(gateway.http_get("https://example.org", timeout=1.0).status, int)
 assert_type(gateway.is_cold_start(), bool)
 assert_type(gateway.execute_operation(GatewayInterface.CACHE, "get", key="k"), Any)
 
+assert_type(gateway.get_fast_path_stats(), dict[str, Any])
+assert_type(gateway.enable_fast_path(), dict[str, Any])
+gateway.register_fast_path("cache", "get", plain, replace=True)
+
 with gateway.log_context(order=1), gateway.record_duration("step"):
     gateway.log_info("message", anything=object())
 
@@ -46,5 +50,6 @@ clock.advance(1.0)
 assert_type(clock(), float)
 
 price(1)  # type: ignore[arg-type]
+gateway.register_fast_path("cache", "get")  # type: ignore[call-arg]
 gateway.cache_set("k")  # type: ignore[call-arg]
 gateway.http_get("https://example.org", timeouts=1.0)  # type: ignore[call-arg]
