@@ -20,6 +20,10 @@ from gateway._dispatch import FUNCTIONS
 
 HOT = [name for name, path in FUNCTIONS.items() if path.partition(".")[0] in _wiring.HOT]
 NAMES = [*HOT, "execute_operation"]
+UNHASHABLE = (  # the second is what a dict says from 3.14 on
+    "unhashable type: 'list'",
+    "cannot use 'list' as a dict key (unhashable type: 'list')",
+)
 
 
 @pytest.fixture(params=["function", "handle"])
@@ -142,7 +146,12 @@ def test_it_is_a_method_in_a_class(look_up: Callable[[str], Any]) -> None:
             "cache_get() takes from 1 to 2 positional arguments but 3 were given",
         ),
         ("cache_get", (1,), {"key": 2}, "cache_get() got multiple values for argument 'key'"),
-        ("cache_get", (1,), {"kee": 2}, "cache_get() got an unexpected keyword argument 'kee'"),
+        (
+            "cache_get",
+            (1,),
+            {"colour": 2},
+            "cache_get() got an unexpected keyword argument 'colour'",
+        ),
         (
             "cache_set",
             (),
@@ -164,7 +173,7 @@ def test_it_is_a_method_in_a_class(look_up: Callable[[str], Any]) -> None:
             {},
             "singleton_get() missing 1 required positional argument: 'factory'",
         ),
-        ("cache_get", ([],), {}, "unhashable type: 'list'"),
+        ("cache_get", ([],), {}, UNHASHABLE),
         (
             "cache_set",
             (1, 2, "3"),
@@ -200,7 +209,7 @@ def test_it_is_a_method_in_a_class(look_up: Callable[[str], Any]) -> None:
                 " 'message'",
             ),
         ),
-        ("execute_operation", ("cache", "get"), {"key": []}, "unhashable type: 'list'"),
+        ("execute_operation", ("cache", "get"), {"key": []}, UNHASHABLE),
     ],
 )
 def test_wrong_arguments_name_the_public_function(
@@ -213,9 +222,7 @@ def test_wrong_arguments_name_the_public_function(
     for _ in range(20):  # unbound, bound, and promoted
         with pytest.raises(TypeError) as caught:
             look_up(name)(*args, **kwargs)
-        # From 3.14 on, a key that cannot be hashed is named as one.
-        shown = str(caught.value).partition("cannot use")
-        assert shown[0] in message or "unhashable type: 'list'" in shown[2]
+        assert str(caught.value) in ([message] if isinstance(message, str) else message)
 
 
 def test_hot_functions_return_what_the_operation_returns(look_up: Callable[[str], Any]) -> None:
