@@ -98,6 +98,7 @@ def test_it_can_be_called_in_every_way(look_up: Callable[[str], Any]) -> None:
     assert get("k") == get(key="k") == get(*["k"]) == get(key="k") == 1
     assert get("m", 3) == get("m", default=3) == get(default=3, key="m") == 3
     assert get("m") is None
+    assert get.__call__("k") == get.__call__(key="k") == 1
     assert list(map(get, "klm")) == [1, 2, None]
     assert functools.partial(get, default=4)("m") == 4
     assert functools.partial(get, "l")() == 2

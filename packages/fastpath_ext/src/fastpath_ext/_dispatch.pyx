@@ -110,6 +110,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyVectorcall_NARGS(size_t) noexcept
     PyObject* PyObject_Vectorcall(PyObject*, PyObject**, size_t, PyObject*) noexcept
     object PyMethod_New(object, object)
+    object PyVectorcall_Call(object, object, object)
     bint PyErr_ExceptionMatches(object) noexcept
     void PyErr_Fetch(PyObject**, PyObject**, PyObject**) noexcept
     void PyErr_Clear() noexcept
@@ -163,8 +164,8 @@ What has no route goes to *function*.
         self.routes = routes
         hold(self, None)
 
-    def __call__(self, *args, **kwargs):
-        pass  # to be found by callable(); what runs is the slot
+    def __call__(self, *args, **kwargs):  # by its name; a plain call uses the slot
+        return PyVectorcall_Call(self, args, kwargs)
 
     def __get__(self, instance, owner):
         return self if instance is None else PyMethod_New(self, instance)
