@@ -16,9 +16,6 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from sys import getsizeof
-from time import time as system_time
-
 cdef extern from *:
     """
     #include <math.h>
@@ -37,6 +34,19 @@ cdef extern from *:
     #endif
 
     #define TG_LIKELY(truth) __builtin_expect(!!(truth), 1)
+
+    #define MOST_ENTRIES ((int64_t)1 << 30)
+    #define MOST_BYTES ((int64_t)1 << 62)
+    /* As in cores.store: what lies further behind is a clock that was set back. */
+    #define JITTER_S 1.0
+
+    /* Tracebacks end on the caller's line, as those of builtins do. The frames that Cython would
+       add show lines of a file that is not installed, and are an eighth of the module's code.
+       A function without effect need not be called. */
+    #pragma GCC diagnostic push
+    #pragma GCC diagnostic ignored "-Wattributes"
+    __attribute__((const)) static void __Pyx_AddTraceback(const char *, int, int, const char *);
+    #pragma GCC diagnostic pop
 
     static CYTHON_INLINE double tg_wall_clock(void) {
         struct timespec now;
@@ -87,6 +97,9 @@ cdef extern from *:
     ctypedef int (*traverseproc)(PyObject*, visitproc, void*) noexcept
     ctypedef int (*inquiry)(PyObject*) noexcept
     const double INFINITY
+    const double JITTER_S
+    const int64_t MOST_ENTRIES
+    const int64_t MOST_BYTES
     const bint TG_FREE_THREADED
     double tg_wall_clock() noexcept
     int64_t tg_wall_second() noexcept
@@ -106,10 +119,36 @@ cdef extern from "Python.h":
     bint PyLong_Check(object) noexcept
     double PyFloat_AsDouble(object) except? -1.0
     long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
-    int PyList_SetSlice(object, Py_ssize_t, Py_ssize_t, PyObject*) except -1
+    Py_ssize_t PyLong_AsSsize_t(object) except? -1
+    object PyLong_FromVoidPtr(PyObject*)
+    bint PyUnicode_Check(object) noexcept
+    int PyUnicode_CompareWithASCIIString(object, const char*) noexcept
+    PyObject* PyList_GET_ITEM(list, Py_ssize_t) noexcept
+    void PyList_SET_ITEM(list, Py_ssize_t, PyObject*) noexcept
+    list PyList_New(Py_ssize_t)
+    int PyList_SetSlice(list, Py_ssize_t, Py_ssize_t, PyObject*) except -1
+    object PyTuple_Pack(Py_ssize_t, ...)
+    int PyDict_Next(dict, Py_ssize_t*, PyObject**, PyObject**) noexcept
+    bint PyDict_CheckExact(object) noexcept
+    bint PyList_CheckExact(object) noexcept
+    bint PyTuple_CheckExact(object) noexcept
+    list PyDict_Keys(object)
+    list PyDict_Values(object)
+    int PySet_Add(set, object) except -1
+    bint PySet_Contains(set, object) except -1
+    const Py_ssize_t PY_SSIZE_T_MAX
+    list PyMapping_Keys(object)
+    object PyObject_GetItem(object, object)
+    object PyObject_GetAttrString(object, const char*)
+    object PyObject_CallNoArgs(object)
+    object PyObject_CallOneArg(object, object)
+    object PyObject_CallFunctionObjArgs(object, ...)
+    object PyImport_ImportModule(const char*)
+    PyObject* PySys_GetObject(const char*) except NULL
     object Py_BuildValue(const char*, ...)
-    object PyErr_Format(object, const char*, ...)
-    int PyObject_RichCompareBool(PyObject*, PyObject*, int) except -1
+    void* PyErr_Format(object, const char*, ...) except NULL
+    void PyErr_SetObject(object, object)
+    int PyObject_RichCompareBool(PyObject*, PyObject*, int) noexcept
 
 cdef enum:
     # Results of find that are no entries, and the heads of the queues: the main queue, which is
@@ -126,11 +165,6 @@ cdef enum:
     # Flags in Entry.state; one bit is enough to count uses (see cores.store).
     WAS_USED = 1
     IN_MAIN = 2
-
-cdef uint32_t MOST_ENTRIES = 1 << 30
-cdef int64_t MOST_BYTES = <int64_t>1 << 62
-# As in cores.store: what lies further behind is a clock that was set back.
-cdef double JITTER_S = 1.0
 
 cdef struct Entry:
     PyObject* key  # NULL: free, and next is the next free entry
@@ -234,23 +268,29 @@ A ``Store`` can be neither copied nor pickled.
         **others,
     ):
         # sizeof is an operator in this language, so it cannot be a parameter.
-        cdef object size_of = others.pop("sizeof", None)
-        cdef uint32_t entries = check_bound(b"max_entries", max_entries, MOST_ENTRIES)
+        cdef object size_of = None
+        cdef PyObject* name
+        cdef PyObject* option
+        cdef Py_ssize_t at = 0
+        cdef uint32_t entries
         cdef int64_t bytes_ = 0
         cdef double ttl = INFINITY
-        for name in others:
-            PyErr_Format(
-                TypeError,
-                b"Store.__init__() got an unexpected keyword argument %R",
-                <PyObject*>name,
-            )
+        while PyDict_Next(others, &at, &name, &option):
+            if not is_text(<object>name, b"sizeof"):
+                PyErr_Format(
+                    TypeError, b"Store.__init__() got an unexpected keyword argument %R", name
+                )
+            size_of = <object>option
+        entries = <uint32_t>check_bound(b"max_entries", max_entries, MOST_ENTRIES)
         if max_bytes is not None:
             bytes_ = check_bound(b"max_bytes", max_bytes, MOST_BYTES)
         elif size_of is not None:
-            raise ValueError("sizeof needs max_bytes: without a bound nothing is measured")
+            PyErr_Format(
+                ValueError, b"sizeof needs max_bytes: without a bound nothing is measured"
+            )
         if default_ttl is not None:
             ttl = lifetime(b"default_ttl", default_ttl)
-        if policy != "lru" and policy != "s3fifo":
+        if not is_text(policy, b"lru") and not is_text(policy, b"s3fifo"):
             PyErr_Format(
                 ValueError, b"policy must be 'lru' or 's3fifo', not %R", <PyObject*>policy
             )
@@ -262,9 +302,8 @@ A ``Store`` can be neither copied nor pickled.
         self.counts_bytes = max_bytes is not None
         self.max_bytes = bytes_
         self.default_ttl = ttl
-        self.is_lru = policy == "lru"
-        # Its exact twin would cost a call into Python.
-        self.clock = None if clock is system_time else clock
+        self.is_lru = is_text(policy, b"lru")
+        self.clock = None if is_system_clock(clock) else clock
         self.size_of = size_of
         self.on_evict = on_evict
         self.latest = self.offset = 0
@@ -313,7 +352,7 @@ A ``Store`` can be neither copied nor pickled.
         Other threads may change the store between two of the keys.
         """
         cdef dict found = {}
-        for key in keys:
+        for key in list(keys):
             value = look_up(self, key, found)
             if value is not found:
                 found[key] = value
@@ -326,8 +365,8 @@ A ``Store`` can be neither copied nor pickled.
         Other threads may change the store between two of the pairs.
         """
         cdef double expires = expiry(self, ttl)
-        for key in items.keys():
-            put(self, key, items[key], expires, None)
+        for key in PyMapping_Keys(items):
+            put(self, key, PyObject_GetItem(items, key), expires, None)
 
     @cython.critical_section
     def touch(self, key, ttl=None):
@@ -373,7 +412,12 @@ A ``Store`` can be neither copied nor pickled.
 
         With the policy ``"lru"`` the least recently used entry comes first.
         """
-        return snapshot(self, True)
+        cdef list living = snapshot(self, 2)
+        cdef Py_ssize_t at
+        return [
+            PyTuple_Pack(2, PyList_GET_ITEM(living, at), PyList_GET_ITEM(living, at + 1))
+            for at in range(0, len(living), 2)
+        ]
 
     @cython.critical_section
     def resize(self, max_entries=None, *, max_bytes=None):
@@ -385,11 +429,13 @@ A ``Store`` can be neither copied nor pickled.
         cdef int64_t bytes_ = self.max_bytes
         cdef list gone = []
         if max_entries is not None:
-            entries = check_bound(b"max_entries", max_entries, MOST_ENTRIES)
+            entries = <uint32_t>check_bound(b"max_entries", max_entries, MOST_ENTRIES)
         if max_bytes is not None:
             bytes_ = check_bound(b"max_bytes", max_bytes, MOST_BYTES)
             if not self.counts_bytes:
-                raise ValueError("max_bytes cannot be added: make a new Store with max_bytes")
+                PyErr_Format(
+                    ValueError, b"max_bytes cannot be added: make a new Store with max_bytes"
+                )
         self.max_entries = entries
         self.max_bytes = bytes_
         make_room(self, 0, 0, gone)
@@ -420,7 +466,7 @@ A ``Store`` can be neither copied nor pickled.
 
     @cython.critical_section
     def __iter__(self):
-        return iter(snapshot(self, False))
+        return iter(snapshot(self, 1))
 
     def __getitem__(self, key):
         if TG_FREE_THREADED:
@@ -428,7 +474,7 @@ A ``Store`` can be neither copied nor pickled.
         else:
             value = look_up(self, key, missing)
         if value is missing:
-            raise KeyError(key)
+            raise_key_error(key)
         return value
 
     def __setitem__(self, key, value):
@@ -440,13 +486,21 @@ A ``Store`` can be neither copied nor pickled.
     @cython.critical_section
     def __delitem__(self, key):
         if not take_out(self, key):
-            raise KeyError(key)
+            raise_key_error(key)
 
     def __reduce__(self):
-        raise TypeError("a Store can be neither copied nor pickled; take what items() returns")
+        PyErr_Format(
+            TypeError, b"a Store can be neither copied nor pickled; take what items() returns"
+        )
 
 
-cdef object missing = object()
+cdef object missing = []
+cdef object getsizeof = <object>PySys_GetObject(b"getsizeof")
+
+
+cdef int raise_key_error(object key) except -1:
+    PyErr_SetObject(KeyError, (key,))
+    return -1
 
 
 # ---- with the lock of a free-threaded interpreter; it costs something in any
@@ -535,12 +589,11 @@ cdef uint32_t find(Store self, object key, uint64_t tag, uint32_t* position) exc
 cdef int compare(Store self, PyObject* stored, PyObject* wanted) except -1:
     """Compare two keys by code that may do anything, also to the store."""
     cdef uint64_t version = self.version
-    cdef int equal
-    Py_INCREF(<object>stored)
-    try:
-        equal = PyObject_RichCompareBool(stored, wanted, Py_EQ)
-    finally:
-        Py_DECREF(<object>stored)
+    cdef object held = <object>stored
+    cdef int equal = PyObject_RichCompareBool(stored, wanted, Py_EQ)
+    if equal < 0:
+        return -1
+    del held
     if self.version != version:
         return RESTART
     return EQUAL if equal else DIFFERENT
@@ -614,29 +667,35 @@ cdef bint take_out(Store self, object key) except -1:
     return alive
 
 
-cdef list snapshot(Store self, bint with_values):
-    """Return the keys of the living entries, or pairs."""
-    cdef list keys = [], values = []
+cdef list snapshot(Store self, uint32_t width):
+    """Return the living keys (*width* 1), or keys and values in turn (*width* 2)."""
+    cdef list living
     cdef Py_ssize_t used = 0
-    cdef uint32_t head, at
+    cdef uint32_t at, count
+    cdef int head
     cdef double time
+    cdef Entry* entry
     while True:
         time = now(self) if has_mortals(self) else 0
-        if len(keys) >= self.count:
-            break
+        count = self.count
+        living = PyList_New(<Py_ssize_t>count * width)
         # Making a list may start the collector, and with it code that changes the store.
-        keys = [None] * self.count
-        values = [None] * self.count
-    for head in (SMALL, MAIN):
+        if count == self.count:
+            break
+    for head in range(SMALL, MAIN - 1, -1):
         at = self.entries[head].newer
-        while at != head:
-            if time < self.entries[at].expires:
-                keys[used] = <object>self.entries[at].key
-                values[used] = <object>self.entries[at].value
-                used += 1
-            at = self.entries[at].newer
-    PyList_SetSlice(keys, used, len(keys), NULL)
-    return list(zip(keys, values)) if with_values else keys
+        while at != <uint32_t>head:
+            entry = self.entries + at
+            at = entry.newer
+            if time < entry.expires:
+                Py_INCREF(<object>entry.key)
+                PyList_SET_ITEM(living, used, entry.key)
+                if width == 2:
+                    Py_INCREF(<object>entry.value)
+                    PyList_SET_ITEM(living, used + 1, entry.value)
+                used += width
+    PyList_SetSlice(living, used, len(living), NULL)
+    return living
 
 
 cdef bint has_mortals(Store self) noexcept:
@@ -807,7 +866,9 @@ cdef int announce(Store self, list gone) except -1:
     cdef Py_ssize_t at
     if self.on_evict is not None:
         for at in range(0, len(gone), 2):
-            self.on_evict(gone[at], gone[at + 1])
+            PyObject_CallFunctionObjArgs(
+                self.on_evict, PyList_GET_ITEM(gone, at), PyList_GET_ITEM(gone, at + 1), NULL
+            )
     return 0
 
 
@@ -1066,7 +1127,7 @@ cdef double now(Store self) except? -1.0:
 
 
 cdef double call_clock(object clock) except? -1.0:
-    return PyFloat_AsDouble(clock())
+    return PyFloat_AsDouble(PyObject_CallNoArgs(clock))
 
 
 cdef double straighten(Store self, double reading) except? -1.0:
@@ -1121,7 +1182,7 @@ cdef int64_t measure(Store self, object key, object value, object size) except -
             size = estimate(key, value)
         else:
             name = b"sizeof(value)"
-            size = self.size_of(value)
+            size = PyObject_CallOneArg(self.size_of, value)
     if not is_int(size):
         PyErr_Format(TypeError, text, name, <PyObject*>size)
     measured = PyLong_AsLongLongAndOverflow(size, &overflow)
@@ -1136,20 +1197,34 @@ cdef object estimate(object key, object value):
     """Return the bytes of *key* and *value* with what they hold, each object once."""
     cdef Py_ssize_t total = 0
     cdef set seen = set()
-    cdef list stack = [key, value]
-    while stack:
-        item = stack.pop()
-        identity = <size_t><PyObject*>item
-        if identity in seen:
+    cdef list found = [key, value]
+    for item in found:  # which grows meanwhile
+        identity = PyLong_FromVoidPtr(<PyObject*>item)
+        if PySet_Contains(seen, identity):
             continue
-        seen.add(identity)
-        total += <Py_ssize_t>getsizeof(item)
-        if type(item) is dict:
-            stack.extend(item)
-            stack.extend(item.values())
-        elif type(item) is list or type(item) is tuple:
-            stack.extend(item)
+        PySet_Add(seen, identity)
+        total += PyLong_AsSsize_t(PyObject_CallOneArg(getsizeof, item))
+        if PyDict_CheckExact(item):
+            extend(found, PyDict_Keys(item))
+            extend(found, PyDict_Values(item))
+        elif PyList_CheckExact(item) or PyTuple_CheckExact(item):
+            extend(found, item)
     return total
+
+
+cdef int extend(list items, object more) except -1:
+    return PyList_SetSlice(items, PY_SSIZE_T_MAX, PY_SSIZE_T_MAX, <PyObject*>more)
+
+
+cdef bint is_system_clock(object clock) except -1:
+    """Say whether a call of *clock* would tell what the system's clock tells without."""
+    return clock is not None and clock is PyObject_GetAttrString(
+        PyImport_ImportModule(b"time"), b"time"
+    )
+
+
+cdef bint is_text(object text, const char* wanted) noexcept:
+    return PyUnicode_Check(text) and PyUnicode_CompareWithASCIIString(text, wanted) == 0
 
 
 cdef int check_callable(const char* name, object option) except -1:
