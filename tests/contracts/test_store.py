@@ -195,6 +195,15 @@ def test_set_many_takes_a_mapping(store_class: Any) -> None:
         store_class().set_many([("a", 1)])
 
 
+def test_what_many_are_given_may_change_meanwhile(store_class: Any) -> None:
+    items = {"a": 1, "b": 2}
+    store = store_class(1, on_evict=lambda key, _: items.update({key * 2: 3}))
+    store.set_many(items)
+    assert items == {"a": 1, "b": 2, "aa": 3}
+    assert store.items() == [("b", 2)]
+    assert store.get_many(key for key in items if store.delete("b")) == {}
+
+
 def test_items_is_a_snapshot(store_class: Any, policy: str) -> None:
     store = store_class(policy=policy)
     store.set_many({"a": 1, "b": 2})

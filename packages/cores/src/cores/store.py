@@ -162,7 +162,7 @@ class Store:
         Other threads may change the store between two of the keys.
         """
         found: dict[Any, Any] = {}
-        for key in keys:
+        for key in list(keys):
             value = self.get(key, found)
             if value is not found:
                 found[key] = value
@@ -174,7 +174,7 @@ class Store:
         Other threads may change the store between two of the pairs.
         """
         expires = self._expiry(ttl)
-        for key in items.keys():  # noqa: SIM118  a list is not a mapping
+        for key in list(items.keys()):
             self._insert(key, items[key], expires, None)
 
     def touch(self, key: Hashable, ttl: float | None = None) -> bool:
