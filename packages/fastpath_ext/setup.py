@@ -31,7 +31,7 @@ COMPILE = [
 LINK = [
     *("-Wl,--gc-sections", "-Wl,-O1", "-Wl,--hash-style=gnu", "-Wl,--build-id=none", "-Wl,-s"),
     # Code and data follow each other in the file, without gaps up to the next page.
-    *("-Wl,-z,noseparate-code", "-Wl,-z,norelro", "-Wl,-z,common-page-size=64"),
+    *("-Wl,-z,noseparate-code", "-Wl,-z,common-page-size=64"),
 ]
 # The second is code for making objects faster that are made once.
 MACROS = [("CYTHON_COMPRESS_STRINGS", "0"), ("CYTHON_VECTORCALL_TPNEW", "0")]

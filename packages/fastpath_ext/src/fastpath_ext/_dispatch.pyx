@@ -117,9 +117,10 @@ cdef extern from "Python.h":
     void PyErr_Restore(PyObject*, PyObject*, PyObject*) noexcept
     void Py_XDECREF(PyObject*) noexcept
     object PyUnicode_FromFormat(const char*, ...)
-    PyObject* PyTuple_Pack(Py_ssize_t, ...) noexcept
-    PyObject* PyTuple_GET_ITEM(PyObject*, Py_ssize_t) noexcept
-    PyObject* PyList_GET_ITEM(PyObject*, Py_ssize_t) noexcept
+    # Raw pointers: these are read before anything could hold a reference.
+    PyObject* new_tuple "PyTuple_Pack"(Py_ssize_t, ...) noexcept
+    PyObject* tuple_item "PyTuple_GET_ITEM"(PyObject*, Py_ssize_t) noexcept
+    PyObject* list_item "PyList_GET_ITEM"(PyObject*, Py_ssize_t) noexcept
     int PyList_SetItem(PyObject*, Py_ssize_t, PyObject*) noexcept
 
 cdef enum:
@@ -330,11 +331,11 @@ cdef inline PyObject* find_route(
     cdef PyObject* handle
     cdef size_t at = tg_line(interface, operation)
     if not TG_FREE_THREADED:
-        line = PyList_GET_ITEM(lines, at)
+        line = list_item(lines, at)
         if not is_line(line, interface, operation):
-            line = PyList_GET_ITEM(lines, at ^ 1)
+            line = list_item(lines, at ^ 1)
         if is_line(line, interface, operation):
-            handle = PyTuple_GET_ITEM(line, 2)
+            handle = tuple_item(line, 2)
             Py_INCREF(<object>handle)
             return handle
     operations = tg_look_up(<PyObject*>self.routes, interface)
@@ -344,10 +345,10 @@ cdef inline PyObject* find_route(
     Py_DECREF(<object>operations)
     lines = <PyObject*>self.lines  # the names' own code may have replaced them
     if handle != NULL and tg_is_lasting(interface) and tg_is_lasting(operation):
-        if not is_line(PyList_GET_ITEM(lines, at), <PyObject*>missing, <PyObject*>missing):
+        if not is_line(list_item(lines, at), <PyObject*>missing, <PyObject*>missing):
             at ^= 1
-        if is_line(PyList_GET_ITEM(lines, at), <PyObject*>missing, <PyObject*>missing):
-            line = PyTuple_Pack(3, interface, operation, handle)
+        if is_line(list_item(lines, at), <PyObject*>missing, <PyObject*>missing):
+            line = new_tuple(3, interface, operation, handle)
             if line == NULL:
                 PyErr_Clear()
             else:
@@ -357,7 +358,7 @@ cdef inline PyObject* find_route(
 
 cdef inline bint is_line(PyObject* line, PyObject* interface, PyObject* operation) noexcept:
     return (
-        PyTuple_GET_ITEM(line, 0) == interface and PyTuple_GET_ITEM(line, 1) == operation
+        tuple_item(line, 0) == interface and tuple_item(line, 1) == operation
     )
 
 
