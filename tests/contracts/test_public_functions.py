@@ -10,7 +10,9 @@ import pickle
 import pydoc
 import weakref
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -38,16 +40,18 @@ def look_up(request: pytest.FixtureRequest, path: str) -> Callable[[str], Any]:
 
 def test_each_hot_function_has_a_handle(path: str) -> None:
     replaced = {
-        name for name in gateway.__all__ if not inspect.isfunction(getattr(gateway, name))
-    } - {name for name in gateway.__all__ if isinstance(getattr(gateway, name), type)}
+        name for name in gateway.__all__ if type(getattr(gateway, name)).__name__ == "Handle"
+    }
     assert replaced == (set(NAMES) if path == "compiled" else set())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_looks_like_the_function(look_up: Callable[[str], Any], name: str) -> None:
-    one, function = look_up(name), look_up(name)
-    function = inspect.unwrap(function)
-    assert inspect.isfunction(function)
+    one = look_up(name)
+    function = inspect.unwrap(one)
+    assert type(function) is FunctionType
+    assert isinstance(one, FunctionType)
+    assert inspect.isfunction(one)
     for attribute in [
         "__name__",
         "__qualname__",
@@ -65,6 +69,9 @@ def test_it_looks_like_the_function(look_up: Callable[[str], Any], name: str) ->
     assert inspect.getdoc(one) == inspect.getdoc(function)
     assert inspect.getsource(one) == inspect.getsource(function)
     assert inspect.getmodule(one) is gateway
+    assert inspect.getfile(one) == gateway.__file__
+    assert inspect.getclosurevars(one) == inspect.getclosurevars(function)
+    assert dir(one) == dir(function)
     assert inspect.isroutine(one)
     assert not inspect.iscoroutinefunction(one)
     assert callable(one)
@@ -117,6 +124,18 @@ def test_it_can_be_decorated(look_up: Callable[[str], Any]) -> None:
     assert wrapper.__name__ == "cache_get"
     assert inspect.signature(wrapper) == inspect.signature(get)
     assert inspect.unwrap(wrapper) is inspect.unwrap(get)
+
+
+def test_its_autospec_is_strict(look_up: Callable[[str], Any]) -> None:
+    spec = mock.create_autospec(look_up("cache_get"))
+    spec("k", 1)
+    with pytest.raises(TypeError, match=r"^too many positional arguments$"):
+        spec(1, 2, 3)
+
+
+def test_it_can_be_patched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "cache_get", lambda key: f"patched {key}")
+    assert gateway.cache_get("k") == "patched k"
 
 
 def test_it_is_hashable_and_weakly_referable(look_up: Callable[[str], Any]) -> None:

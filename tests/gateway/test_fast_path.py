@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import functools
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
@@ -118,14 +120,33 @@ def test_switching_changes_nothing_that_is_recorded(
 # ---- loading
 
 
-def test_a_failed_load_is_reported_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_load_is_reported_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, compiled: bool
+) -> None:
     monkeypatch.setenv("THRIFTGATE_CACHE_MAX_ENTRIES", "none")
     for _ in range(2):
         with pytest.raises(gateway.ConfigurationError, match="THRIFTGATE_CACHE_MAX_ENTRIES"):
             cache_get("k")
-    assert get_fast_path_stats()["operations"].get("cache.get", {"calls": 0})["calls"] == 0
+    calls = get_fast_path_stats()["operations"].get("cache.get", {"calls": 0})["calls"]
+    assert calls == (2 if compiled else 0)
     monkeypatch.delenv("THRIFTGATE_CACHE_MAX_ENTRIES")
     assert cache_get("k", 5) == 5
+
+
+def test_reset_leaves_no_handle_with_an_old_core(
+    written: Callable[[], list[dict[str, Any]]],
+) -> None:
+    class Logs:
+        def __del__(self) -> None:
+            log_info("let go")
+
+    log_info("first")
+    cache_set("k", Logs())
+    gateway.reset()
+    log_info("last")
+    if _wiring.handles:
+        assert _wiring.handles["logging.info"].bound == _wiring.logging.info
+    assert [line["message"] for line in written()] == ["first", "let go", "last"]
 
 
 def test_reset_binds_to_the_new_core() -> None:
@@ -209,6 +230,31 @@ def test_the_ten_most_called_come_first() -> None:
     assert get_fast_path_stats()["top"] == expected[:1:-1]
 
 
+class Faulty:
+    def add(self, number: int) -> int:
+        return "one" + number
+
+    @classmethod
+    def kind(cls, number: int) -> int:
+        return number + "one"
+
+
+def test_errors_of_an_operation_stay_its_own_after_promotion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = ModuleType("faulty")
+    module.Faulty = Faulty
+    monkeypatch.setitem(sys.modules, "faulty", module)
+    gateway.register_interface("faulty", "faulty:Faulty")
+    for _ in range(40):
+        with pytest.raises(TypeError, match=r"^can only concatenate str \(not \"int\"\) to str$"):
+            execute_operation("faulty", "add", number=1)
+        with pytest.raises(TypeError, match=r"^unsupported operand type\(s\) for \+: 'int' and"):
+            execute_operation("faulty", "kind", number=1)
+        with pytest.raises(TypeError, match=r"Faulty.add\(\) missing 1 required positional arg"):
+            execute_operation("faulty", "add")
+
+
 # ---- additions
 
 
@@ -221,6 +267,7 @@ def test_a_registered_function_does_the_operation(calls_before: int, compiled: b
     assert execute_operation("weather", "current", city="Bern") == (how, "Bern", "C")
     assert execute_operation("weather", "current", city="Bern", unit="F") == (how, "Bern", "F")
     entry = get_fast_path_stats()["operations"]["weather.current"]
+    assert entry["calls"] == calls_before + 2
     assert entry["registered"]
     assert entry["promoted"] is compiled
     disable_fast_path()
@@ -247,6 +294,7 @@ def test_a_hot_operation_is_replaced_when_asked_to(compiled: bool) -> None:
     [
         ("cache.get", "cache.get has an implementation of its own"),
         ("utility.deep_get", "utility.deep_get has an implementation of its own"),
+        ("logging.forget", "logging.forget has an implementation of its own"),
         ("weather.current", "weather.current has a fast path"),
     ],
 )
@@ -260,7 +308,15 @@ def test_nothing_is_shadowed_silently(operation: str, message: str) -> None:
     register_fast_path(interface, name, same, replace=True)
 
 
+BY_POSITION = (  # the second is what 3.11 and 3.12 say
+    "missing a required argument: 'city'",
+    "missing a required positional-only argument: 'city'",
+    "'city' parameter is positional only, but was passed as a keyword",
+)
+
+
 def no_default(city: str, *, unit: str) -> None: ...
+def swapped(unit: str, city: str = "C") -> None: ...
 def other_default(city: str, *, unit: str = "F") -> None: ...
 def other_name(town: str, *, unit: str = "C") -> None: ...
 def one_more(city: str, country: str, *, unit: str = "C") -> None: ...
@@ -274,22 +330,27 @@ async def asynchronous(city: str, *, unit: str = "C") -> None: ...
     [
         (no_default, "missing a required argument: 'unit'"),
         (other_default, "the default of unit differs"),
-        (other_name, "missing a required argument: 'town'"),
+        (other_name, "it takes city as town"),
+        (swapped, "it takes city as unit"),
         (one_more, "missing a required argument: 'country'"),
         (too_few, "got an unexpected keyword argument 'unit'"),
-        (by_position, "missing a required argument: 'city'"),
-        (by_position, "'city' parameter is positional only, but was passed as a keyword"),
+        (by_position, BY_POSITION),
         (asynchronous, "one of them is a coroutine function"),
     ],
 )
 def test_a_function_that_takes_other_calls_is_refused(
-    func: Callable[..., Any], problem: str
+    func: Callable[..., Any], problem: str | tuple[str, ...]
 ) -> None:
     with pytest.raises(TypeError) as caught:
         register_fast_path("weather", "current", func)
-    text = str(caught.value).replace("keyword-only argument", "argument")
-    assert text.startswith(f"{func!r} cannot stand in for weather.current(city: 'str', ")
-    assert problem in text or func is by_position
+    beginning = (
+        f"{func!r} cannot stand in for weather.current"
+        "(city: 'str', *, unit: 'str' = 'C') -> 'tuple[str, ...]': "
+    )
+    problems = [problem] if isinstance(problem, str) else problem
+    # From 3.12 on, a missing argument's kind is named.
+    shown = str(caught.value).replace("keyword-only argument", "argument")
+    assert shown in [beginning + one for one in problems]
     assert execute_operation("weather", "current", city="Bern") == ("slow", "Bern", "C")
 
 
@@ -308,6 +369,63 @@ def test_a_function_that_takes_more_is_taken(func: Callable[..., Any], compiled:
     )
 
 
+def test_a_handle_cannot_stand_in_for_an_operation(compiled: bool) -> None:
+    def register(func: Callable[..., Any]) -> None:
+        register_fast_path("cache", "get", func, replace=True)
+
+    for func in (cache_get, functools.partial(cache_get)):
+        if compiled:
+            with pytest.raises(TypeError, match=r"is a handle and would call itself; wrap what"):
+                register(func)
+        else:
+            register(func)
+    cache_set("k", 1)
+    assert cache_get("k") == 1
+
+
+def test_a_function_can_wrap_what_it_replaces(compiled: bool) -> None:
+    def get(key: object, default: object = None, *, strict: bool = False) -> object:
+        if strict:
+            msg = "strict"
+            raise TypeError(msg)
+        return "wrapped", previous(key, default)
+
+    def again(key: object, default: object = None) -> object:
+        return "again", second(key, default)
+
+    cache_set("k", 1)
+    previous = register_fast_path("cache", "get", get, replace=True)
+    assert cache_get("k") == (("wrapped", 1) if compiled else 1)
+    if compiled:  # its error is its own, not one about the public function's parameters
+        with pytest.raises(TypeError, match=r"^strict$"):
+            cache_get("k", strict=True)
+    second = register_fast_path("cache", "get", again, replace=True)
+    assert second is get
+    assert cache_get("k") == (("again", ("wrapped", 1)) if compiled else 1)
+
+
+def test_stand_ins_of_a_mocking_library_do_not_change_the_error() -> None:
+    message = r"^cache_get\(\) missing 1 required positional argument: 'key'$"
+    with mock.patch("gateway.cache_get"):
+        for _ in range(20):
+            with pytest.raises(TypeError, match=message if _wiring.handles else "missing"):
+                execute_operation("cache", "get")
+
+
+def test_loading_the_gateway_again_keeps_what_was_imported(fresh: Fresh) -> None:
+    out = fresh(
+        "import importlib, gateway\n"
+        "from gateway import cache_get, cache_set\n"
+        "cache_set('k', 1)\n"
+        "importlib.reload(gateway)\n"
+        "print(cache_get('k'), gateway.cache_get('k'))\n"
+        "gateway.reset()\n"
+        "gateway.cache_set('k', 2)\n"
+        "print(cache_get('k'), gateway.cache_get('k'))\n"
+    )
+    assert out == "1 1\n2 2\n"
+
+
 def test_operations_with_any_keywords_need_functions_with_any_keywords() -> None:
     with pytest.raises(TypeError, match="got an unexpected keyword argument 'any_other_name'"):
         register_fast_path("logging", "info", lambda message, /: None, replace=True)
@@ -322,11 +440,6 @@ def test_operations_with_any_keywords_need_functions_with_any_keywords() -> None
     ("arguments", "error", "message"),
     [
         (("weather", "current", 7), TypeError, "func must be callable, not 7"),
-        (
-            ("weather", "current", dict.fromkeys),
-            TypeError,
-            "cannot stand in for|has no signature to compare with that of weather.current",
-        ),
         (
             ("weather", "curent", current),
             gateway.UnknownOperationError,
@@ -351,11 +464,12 @@ def test_a_function_without_a_signature_is_refused() -> None:
         register_fast_path("weather", "current", max)
 
 
-def test_coroutine_functions_stand_in_for_coroutine_functions() -> None:
+def test_coroutine_functions_stand_in_for_coroutine_functions(compiled: bool) -> None:
     async def forecast(city: str) -> str:
         return f"fast {city}"
 
     register_fast_path("weather", "forecast", forecast)
     coroutine = execute_operation("weather", "forecast", city="Bern")
-    with pytest.raises(StopIteration):
+    with pytest.raises(StopIteration) as stopped:
         coroutine.send(None)
+    assert stopped.value.value == ("fast Bern" if compiled else "Bern")

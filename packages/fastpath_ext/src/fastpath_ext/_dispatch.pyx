@@ -35,9 +35,23 @@ cdef extern from *:
         tg_call call;
     } tg_target;
 
+    /* What is in C all the way down could come back here until the stack ends. */
+    static PyObject *tg_call_any(
+        PyObject *target, PyObject *const *args, size_t nargsf, PyObject *kwnames
+    ) {
+        PyObject *result;
+        if (Py_EnterRecursiveCall(" in a handle")) return NULL;
+        result = PyObject_Vectorcall(target, args, nargsf, kwnames);
+        Py_LeaveRecursiveCall();
+        return result;
+    }
+
     static CYTHON_INLINE tg_target tg_target_of(PyObject *object) {
-        tg_target target = {object, object == NULL ? NULL : PyVectorcall_Function(object)};
-        if (target.call == NULL) target.call = PyObject_Vectorcall;
+        tg_target target = {object, tg_call_any};
+        /* Functions and methods are called in one way all their life. */
+        if (object != NULL && (PyCFunction_CheckExact(object) || PyFunction_Check(object)
+                               || PyMethod_Check(object)))
+            target.call = PyVectorcall_Function(object);
         return target;
     }
 
@@ -55,26 +69,32 @@ cdef extern from *:
         __atomic_store_n(call, to, __ATOMIC_RELEASE);
     }
 
-    /* Return a new reference to what a dictionary holds, or NULL; no error is left behind. */
+    /* Errors end here, an interruption does not. */
+    static void tg_clear_error(void) {
+        if (PyErr_ExceptionMatches(PyExc_Exception)) PyErr_Clear();
+    }
+
+    /* Return a new reference to what a dictionary holds, or NULL. */
     static PyObject *tg_look_up(PyObject *dictionary, PyObject *key) {
         PyObject *found;
     #if PY_VERSION_HEX >= 0x030D0000
-        if (PyDict_GetItemRef(dictionary, key, &found) < 0) PyErr_Clear();
+        if (PyDict_GetItemRef(dictionary, key, &found) < 0) tg_clear_error();
     #else
         found = PyDict_GetItemWithError(dictionary, key);
         Py_XINCREF(found);
-        if (found == NULL) PyErr_Clear();
+        if (found == NULL && PyErr_Occurred()) tg_clear_error();
     #endif
         return found;
     }
 
-    /* Is the same object likely to come again? A constant is, and an enumeration's member. */
+    /* Will the same object come again? A constant will, and an enumeration's member, whose class
+       has a class of its own. */
     static int tg_is_lasting(PyObject *name) {
     #ifdef Py_GIL_DISABLED
         return 0;  /* the lines are not used there: they could be read half written */
     #else
         return PyUnicode_CheckExact(name) ? PyUnicode_CHECK_INTERNED(name) != 0
-                                          : PyUnicode_Check(name);
+                                          : Py_TYPE(Py_TYPE(name)) != &PyType_Type;
     #endif
     }
 
@@ -101,6 +121,7 @@ cdef extern from *:
     void TG_COUNT(uint64_t) noexcept
     tg_target tg_take(PyObject*, tg_target*) noexcept
     void tg_set_call(tg_call*, tg_call) noexcept
+    void tg_clear_error() noexcept
     PyObject* tg_look_up(PyObject*, PyObject*) noexcept
     bint tg_is_lasting(PyObject*) noexcept
     PyObject* tg_hollow(PyObject*, PyObject*) noexcept
@@ -112,6 +133,7 @@ cdef extern from "Python.h":
     object PyMethod_New(object, object)
     object PyVectorcall_Call(object, object, object)
     bint PyErr_ExceptionMatches(object) noexcept
+    PyObject* PyErr_Occurred() noexcept
     void PyErr_Fetch(PyObject**, PyObject**, PyObject**) noexcept
     void PyErr_Clear() noexcept
     void PyErr_Restore(PyObject*, PyObject*, PyObject*) noexcept
@@ -163,7 +185,7 @@ What has no route goes to *function*.
         self.function = function
         self.owner = owner
         self.routes = routes
-        hold(self, None)
+        hold(self, None, 0)
 
     def __call__(self, *args, **kwargs):  # by its name; a plain call uses the slot
         return PyVectorcall_Call(self, args, kwargs)
@@ -171,8 +193,23 @@ What has no route goes to *function*.
     def __get__(self, instance, owner):
         return self if instance is None else PyMethod_New(self, instance)
 
+    # To all who look, it is the function.
+
+    @property
+    def __class__(self):
+        return type(self.function)
+
     def __getattr__(self, name):
         return getattr(self.function, name)
+
+    def __setattr__(self, name, value):
+        setattr(self.function, name, value)
+
+    def __delattr__(self, name):
+        delattr(self.function, name)
+
+    def __dir__(self):
+        return dir(self.function)
 
     def __reduce__(self):
         return self.function.__qualname__
@@ -200,31 +237,40 @@ What has no route goes to *function*.
     @property
     def bound(self):
         """What is called, or None before the first call."""
-        return self.held
+        with cython.critical_section(self):
+            return self.held
 
     def bind(self, target):
         """Call *target* from now on; None unbinds, counts from 0, and forgets lines."""
-        hold(self, target)
+        if type(target) is Handle:
+            raise TypeError("a handle cannot be bound to a handle: pass its __wrapped__")
+        hold(self, target, self.generation)
 
     def turn(self, on):
         """Jump, or call the function that the handle stands in for."""
-        self.is_off = not on
-        set_call(self)
+        with cython.critical_section(self):
+            self.is_off = not on
+            set_call(self)
 
 
-cdef int hold(Handle self, object target) except -1:
-    """Bind or unbind. What the handle was bound to is let go of last."""
+cdef int hold(Handle self, object target, uint64_t generation) except -1:
+    """Bind or unbind, unless the handle was bound or unbound since that *generation*.
+
+    What it was bound to is let go of last.
+    """
     cdef object old
     with cython.critical_section(self):
+        if generation != self.generation:
+            return 0
+        self.generation += 1
         old = self.held
         self.held = target
         self.target = tg_target_of(NULL if target is None else <PyObject*>target)
         if target is None:
             self.count = 0
-            self.generation += 1
             if self.routes is not None:
                 self.lines = [(missing, missing, missing)] * LINES
-    set_call(self)
+        set_call(self)
     return 0
 
 
@@ -251,9 +297,11 @@ cdef PyObject* call_first(
 ) except NULL:
     cdef Handle handle = <Handle>self
     cdef uint64_t generation = handle.generation
+    TG_COUNT(handle.count)
     target = handle.owner.target_of(handle.function)
-    if generation == handle.generation:  # not unbound meanwhile
-        hold(handle, target)
+    if type(target) is Handle:
+        raise TypeError("a handle cannot be bound to a handle: pass its __wrapped__")
+    hold(handle, target, generation)
     return call(handle, tg_target_of(<PyObject*>target), args, nargsf, kwnames)
 
 
@@ -264,6 +312,7 @@ cdef PyObject* call_target(
     cdef PyObject* result
     if unlikely(target.object == NULL):
         return call_first(self, args, nargsf, kwnames)
+    TG_COUNT((<Handle>self).count)
     result = call(<Handle>self, target, args, nargsf, kwnames)
     Py_DECREF(<object>target.object)
     return result
@@ -272,9 +321,7 @@ cdef PyObject* call_target(
 cdef inline PyObject* call(
     Handle self, tg_target target, PyObject** args, size_t nargsf, PyObject* kwnames
 ) noexcept:
-    cdef PyObject* result
-    TG_COUNT(self.count)
-    result = target.call(target.object, args, nargsf, kwnames)
+    cdef PyObject* result = target.call(target.object, args, nargsf, kwnames)
     if unlikely(result == NULL) and PyErr_ExceptionMatches(TypeError):
         explain(self, args, nargsf, kwnames)
     return result
@@ -288,20 +335,22 @@ cdef void explain(
     cdef PyObject *error
     cdef PyObject *trace
     cdef PyObject *hollow
-    cdef PyObject *result
+    cdef PyObject *result = NULL
+    cdef bint is_better = False
     PyErr_Fetch(&kind, &error, &trace)
     hollow = tg_hollow(<PyObject*>self.owner, <PyObject*>self.function)
     if hollow != NULL:
         result = PyObject_Vectorcall(hollow, args, nargsf, kwnames)
         Py_DECREF(<object>hollow)
-        if result == NULL:
-            Py_XDECREF(kind)
-            Py_XDECREF(error)
-            Py_XDECREF(trace)
-            return
-        Py_DECREF(<object>result)
-    PyErr_Clear()
-    PyErr_Restore(kind, error, trace)
+        is_better = result == NULL and PyErr_ExceptionMatches(TypeError)
+    if result == NULL and (is_better or not PyErr_ExceptionMatches(Exception)):
+        Py_XDECREF(kind)
+        Py_XDECREF(error)
+        Py_XDECREF(trace)
+    else:
+        Py_XDECREF(result)
+        PyErr_Clear()
+        PyErr_Restore(kind, error, trace)
 
 
 cdef PyObject* dispatch(
@@ -313,7 +362,7 @@ cdef PyObject* dispatch(
     if PyVectorcall_NARGS(nargsf) == 2:
         handle = find_route(<Handle>self, args[0], args[1])
     if handle == NULL:
-        return pass_on(self, args, nargsf, kwnames)
+        return NULL if PyErr_Occurred() else pass_on(self, args, nargsf, kwnames)
     # The keywords' values follow the two names, so no dictionary is needed. The flag that lends
     # the place in front of the arguments is not passed on: there lies one of the caller's.
     result = PyObject_Vectorcall(handle, args + 2, 0, kwnames)
@@ -324,7 +373,7 @@ cdef PyObject* dispatch(
 cdef inline PyObject* find_route(
     Handle self, PyObject* interface, PyObject* operation
 ) noexcept:
-    """Return a new reference to the handle of an operation, or NULL."""
+    """Return a new reference to the handle of an operation, or NULL, perhaps with an error."""
     cdef PyObject* lines = <PyObject*>self.lines
     cdef PyObject* line
     cdef PyObject* operations

@@ -710,15 +710,16 @@ def disable_fast_path() -> dict[str, Any]:
 
 def register_fast_path(
     interface: str, operation: str, func: Callable[..., Any], *, replace: bool = False
-) -> None:
+) -> Callable[..., Any]:
     """Let *func* do what *operation* of *interface* does, while the fast path is enabled.
 
-    The string door calls it, and so do the hot public functions. It must take every call that the
-    operation takes, with the same defaults: ``TypeError`` says what differs. An operation of the
-    gateway, or one that has a fast path already, is replaced only with *replace*: else
-    ``ValueError``. ``UnknownOperationError`` when there is no such operation.
+    The string door calls it, and so do the hot public functions; other public functions keep
+    their own implementation. Returns what did it before, for a *func* that wraps it. It must take
+    every call that the operation takes, with the same defaults: ``TypeError`` says what differs.
+    An operation of the gateway, or one that has a fast path already, is replaced only with
+    *replace*: else ``ValueError``. ``UnknownOperationError`` when there is no such operation.
     """
-    _wiring.fast_path.register(interface, operation, func, replace=replace)
+    return _wiring.fast_path.register(interface, operation, func, replace=replace)
 
 
 def get_fast_path_stats() -> dict[str, Any]:

@@ -133,10 +133,11 @@ class Dispatcher:
 
     def execute(self, interface: str, operation: str, /, **kwargs: Any) -> Any:
         """Run *operation* of *interface* with the caller's keyword arguments."""
-        target = self.find(interface, operation)
+        self._require(interface, operation)
         calls = self._calls[interface]
         calls[operation] += 1
-        if calls[operation] == self.promote_after:
+        target = getattr(_wiring.interfaces[interface], operation)
+        if calls[operation] >= self.promote_after and _wiring.door is not None:
             _wiring.fast_path.promote(interface, operation)
         try:
             return target(**kwargs)
@@ -146,13 +147,12 @@ class Dispatcher:
 
     def find(self, interface: str, operation: str) -> Callable[..., Any]:
         """Return the operation itself, from its core; a core that is not loaded is loaded."""
-        try:
-            self._calls[interface][operation]
-        except (KeyError, TypeError):
-            if interface not in self._registered or not isinstance(operation, str):
-                raise self._unknown(interface, operation) from None
-            self._admit(interface, operation)
+        self._require(interface, operation)
         return getattr(_wiring.interfaces[interface], operation)  # type: ignore[no-any-return]
+
+    def is_registered(self, interface: str) -> bool:
+        """Tell whether *interface* was added by ``register_interface``."""
+        return interface in self._registered
 
     def calls(self) -> dict[str, dict[str, int]]:
         """Return how often each operation ran, by its name and by its handle."""
@@ -210,13 +210,22 @@ class Dispatcher:
         for name in self._registered:
             _wiring.interfaces.pop(name)._reset()  # noqa: SLF001  as the wiring does with its own
 
+    def _require(self, interface: str, operation: str) -> None:
+        """Raise ``UnknownOperationError`` unless there is such an operation."""
+        try:
+            self._calls[interface][operation]
+        except (KeyError, TypeError):
+            if interface not in self._registered or not isinstance(operation, str):
+                raise self._unknown(interface, operation) from None
+            self._admit(interface, operation)
+
     def _admit(self, interface: str, operation: str) -> None:
         """Begin to count the calls of an operation of a registered interface."""
         if operation.startswith("_") or not callable(
             getattr(_wiring.interfaces[interface], operation, None)
         ):
             raise self._unknown(interface, operation) from None
-        self._calls[interface][operation] = 0
+        self._calls[interface].setdefault(operation, 0)
 
     def _unknown(self, interface: object, operation: object) -> UnknownOperationError:
         known: Iterable[str]

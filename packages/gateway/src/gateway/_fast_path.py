@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from types import BuiltinFunctionType, FunctionType
 
 from gateway import _wiring
@@ -31,31 +33,41 @@ class FastPath:
 
     def register(
         self, interface: str, operation: str, func: Callable[..., Any], *, replace: bool = False
-    ) -> None:
+    ) -> Callable[..., Any]:
         """Put *func* in the place of an operation. See ``gateway.register_fast_path``."""
         if not callable(func):
             msg = f"func must be callable, not {func!r}"
             raise TypeError(msg)
+        if _is_handle(func):
+            msg = f"{func!r} is a handle and would call itself; wrap what this returns"
+            raise TypeError(msg)
         target = _wiring.dispatcher.find(interface, operation)
         path = f"{interface}.{operation}"
         _require_same_calls(path, target, func)
-        if not replace and (path in self._registered or path in _public_functions()):
+        is_own = not _wiring.dispatcher.is_registered(interface)
+        if not replace and (is_own or path in self._registered):
             whose = "a fast path" if path in self._registered else "an implementation of its own"
             msg = f"{path} has {whose}; pass replace=True to put {func!r} in its place"
             raise ValueError(msg)
+        previous = self._registered.get(path, target)
         self._registered[path] = func
-        self._route(interface, operation, func)
+        self._route(interface, operation).bind(func)
+        return previous
 
     def promote(self, interface: str, operation: str) -> None:
         """Let the string door call an operation without asking the dispatcher."""
         if operation not in _wiring.routes.get(interface, ()):
-            self._route(interface, operation, _wiring.dispatcher.find(interface, operation))
+            self._route(interface, operation)
 
-    def hollow(self, function: FunctionType) -> FunctionType:
-        """Return a function that takes the same arguments and does nothing.
+    def hollow(self, function: object) -> FunctionType:
+        """Return a function that takes the same arguments as *function* and does nothing.
 
-        Calling it raises what *function* would raise for arguments that do not fit.
+        Calling it raises what *function* would raise for arguments that do not fit. Raises
+        ``LookupError`` where no public function answers for the arguments.
         """
+        function = getattr(function, "__wrapped__", function)
+        if type(function) is not FunctionType or self._is_replaced(function):
+            raise LookupError
         body = _nothing.__code__
         code = function.__code__.replace(
             co_code=body.co_code,
@@ -70,12 +82,15 @@ class FastPath:
 
     def explain(self, interface: str, operation: str, kwargs: dict[str, Any]) -> None:
         """Raise the public function's own ``TypeError`` if it does not take *kwargs*."""
-        function = _public_functions().get(f"{interface}.{operation}")
-        if function is not None:
-            try:
-                self.hollow(function)(**kwargs)
-            except TypeError as error:
-                raise error from None
+        function = _public_function(f"{interface}.{operation}")
+        try:
+            hollow = self.hollow(function)
+        except LookupError:
+            return
+        try:
+            hollow(**kwargs)
+        except TypeError as error:
+            raise error from None
 
     def stats(self) -> dict[str, Any]:
         """Return what runs and what was called. See ``gateway.get_fast_path_stats``."""
@@ -104,17 +119,22 @@ class FastPath:
             return f"{_wiring.reason}; a process that started on the pure path stays there"
         return "" if self._is_on else "disable_fast_path was called"
 
-    def _route(self, interface: str, operation: str, target: Callable[..., Any]) -> None:
+    def _is_replaced(self, function: FunctionType) -> bool:
+        return self._is_on and FUNCTIONS.get(function.__name__) in self._registered
+
+    def _route(self, interface: str, operation: str) -> Any:
+        """Return the handle of an operation, to which the string door has a route from now on."""
         if _wiring.extension is None:
-            return
+            return _Unbound()
         path = f"{interface}.{operation}"
-        handle = _wiring.handles.get(path)
+        routes = _wiring.routes.setdefault(str(interface), {})
+        handle = _wiring.handles.get(path) or routes.get(operation)
         if handle is None:
-            function = _public_functions().get(path, target)
-            handle = _wiring.extension.Handle(function, _wiring)
-        handle.bind(target)
-        _wiring.routes.setdefault(str(interface), {})[operation] = handle
-        _wiring.door.bind(None)  # it may remember the handle that was there
+            target = _wiring.dispatcher.find(interface, operation)
+            handle = _wiring.extension.Handle(_public_function(path) or target, _wiring)
+            handle.bind(target)
+        routes[operation] = handle
+        return handle
 
     def _describe(self, path: str, calls: int) -> dict[str, Any]:
         interface, _, operation = path.partition(".")
@@ -142,51 +162,85 @@ def _calls() -> Iterator[tuple[str, int]]:
                 yield path, calls
 
 
-def _public_functions() -> dict[str, Any]:
-    """Return the public function of each operation that has one."""
-    import gateway
+class _Unbound:
+    """What stands in for a handle on the pure path, where nothing is bound."""
 
-    return {path: getattr(gateway, name) for name, path in FUNCTIONS.items()}
+    def bind(self, target: object) -> None: ...
+
+
+def _is_handle(func: object) -> bool:
+    while isinstance(func, functools.partial):
+        func = func.func
+    return _wiring.extension is not None and type(func) is _wiring.extension.Handle
+
+
+def _public_function(path: str) -> Any:
+    """Return the public function of an operation, or None if it has none."""
+    if path in _wiring.handles:
+        return _wiring.handles[path].__wrapped__
+    for name, named in FUNCTIONS.items():
+        if named == path:
+            return getattr(sys.modules["gateway"], name)
+    return None
 
 
 def _require_same_calls(path: str, target: Callable[..., Any], func: Callable[..., Any]) -> None:
     """Raise ``TypeError`` unless *func* takes each call that *target* takes, to the same effect."""
     import inspect
 
+    wanted = inspect.signature(target)
     try:
-        wanted, given = inspect.signature(target), inspect.signature(func)
+        given = inspect.signature(func)
     except ValueError as error:
         msg = f"{func!r} has no signature to compare with that of {path}; wrap it in a def"
         raise TypeError(msg) from error
-    problem = ""
     if inspect.iscoroutinefunction(func) != inspect.iscoroutinefunction(target):
         problem = "one of them is a coroutine function"
-    for args, kwargs in _calls_of(wanted):
-        try:
-            given.bind(*args, **kwargs)
-        except TypeError as error:
-            problem = str(error)
-    for name, parameter in wanted.parameters.items():
-        other = given.parameters.get(name, parameter)
-        if not problem and other.default != parameter.default:
-            problem = f"the default of {name} differs"
+    else:
+        problem = next(_differences(wanted, given), "")
     if problem:
         msg = f"{func!r} cannot stand in for {path}{wanted}: {problem}"
         raise TypeError(msg)
 
 
-def _calls_of(signature: inspect.Signature) -> Iterator[tuple[list[None], dict[str, None]]]:
+def _differences(wanted: inspect.Signature, given: inspect.Signature) -> Iterator[str]:
+    """Return how *given* differs for somebody who calls as *wanted* allows."""
+    for args, kwargs in _calls_of(wanted):
+        try:
+            bound = given.bind(*args, **kwargs)
+        except TypeError as error:
+            yield str(error)
+            continue
+        for name, passed in bound.arguments.items():
+            if isinstance(passed, _Argument) and passed.name not in {name, ""}:
+                yield f"it takes {passed.name} as {name}"
+    for name, parameter in wanted.parameters.items():
+        other = given.parameters.get(name, parameter)
+        if other.default is not parameter.default and other.default != parameter.default:
+            yield f"the default of {name} differs"
+
+
+class _Argument:
+    """An argument of a call that is only tried; a name that callers cannot use is empty."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _calls_of(
+    signature: inspect.Signature,
+) -> Iterator[tuple[list[_Argument], dict[str, _Argument]]]:
     """Return the calls that between them try everything that a signature allows."""
-    parameters = signature.parameters.values()
+    parameters = list(signature.parameters.values())
     required = [one for one in parameters if one.default is one.empty]
-    for chosen in (required, list(parameters)):
-        by_position = [
-            one for one in chosen if one.kind in {one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD}
-        ]
-        only = [one for one in by_position if one.kind is one.POSITIONAL_ONLY]
-        by_name = {one.name: None for one in chosen if one.kind is one.KEYWORD_ONLY}
-        extra = {"any_other_name": None} if any(o.kind is o.VAR_KEYWORD for o in chosen) else {}
-        rest = [None] * any(one.kind is one.VAR_POSITIONAL for one in chosen)
-        yield [None] * len(by_position) + rest, by_name | extra
-        named = {one.name: None for one in by_position if one not in only}
-        yield [None] * len(only), named | by_name | extra
+    for chosen in (required, parameters):
+        unnamed = [_Argument("") for one in chosen if one.kind is one.POSITIONAL_ONLY]
+        rest = [_Argument("") for one in chosen if one.kind is one.VAR_POSITIONAL]
+        either, keywords = (
+            {one.name: _Argument(one.name) for one in chosen if one.kind.name == kind}
+            for kind in ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY")
+        )
+        if any(one.kind is one.VAR_KEYWORD for one in chosen):
+            keywords["any_other_name"] = _Argument("")
+        yield [*unnamed, *either.values(), *rest], keywords
+        yield unnamed, either | keywords

@@ -379,8 +379,10 @@ def put_handles(namespace: dict[str, Any]) -> None:
             if type(function) is FunctionType:
                 names = function.__code__.co_names
                 if len(names) == 3 and names[1] in HOT:  # noqa: PLR2004
-                    made[name] = handles[f"{names[1]}.{names[2]}"] = handle(function, owner)
-        door = handle(namespace["execute_operation"], owner, routes)
+                    path = f"{names[1]}.{names[2]}"
+                    # A module that is loaded again keeps what others have imported from it.
+                    made[name] = handles[path] = handles.get(path) or handle(function, owner)
+        door = door or handle(namespace["execute_operation"], owner, routes)
     except Exception as error:  # noqa: BLE001  a foreign extension is no reason to fail
         handles.clear()
         extension, reason = None, f"fastpath_ext makes no handles ({type(error).__name__}: {error})"
@@ -445,9 +447,15 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
 def reset() -> None:
     """Forget every built core and the current invocation."""
     current.invocation = None
+    _unbind()
+    for stand_in in _named.values():
+        stand_in._reset()  # noqa: SLF001
+    _unbind()  # what was let go may have called some of them
+
+
+def _unbind() -> None:
+    """Let each handle ask again what to call."""
     routes.clear()
     for handle in [*handles.values(), *([] if door is None else [door])]:
         handle.bind(None)
         handle.turn(on=True)
-    for stand_in in _named.values():
-        stand_in._reset()  # noqa: SLF001
