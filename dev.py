@@ -114,25 +114,65 @@ def parse(words: list[str]) -> list[tuple[str, list[str]]]:
 
 def check(verb: str, arguments: list[str]) -> None:
     """Let the tool judge its arguments (and answer --help) before anything is installed."""
+    modules = [(f"tools.{verb}", arguments)]
     if verb == "bench":
-        bench_tables(arguments)
-        return
-    try:
-        tool = importlib.import_module(f"tools.{verb}")
-    except ImportError:  # it needs its environment to be read at all
-        return
-    if hasattr(tool, "parser"):
-        tool.parser().parse_known_args(arguments)
+        if arguments[:1] in (["-h"], ["--help"]):
+            sys.stdout.write(bench_usage() + "\n")
+            sys.exit(0)
+        chosen, options = bench_tables(arguments)
+        modules = [(f"benchmarks.{table}", options) for table in chosen]
+    for module, options in modules:
+        try:
+            tool = importlib.import_module(module)
+        except ImportError:  # it needs its environment to be read at all
+            continue
+        if hasattr(tool, "parser"):
+            tool.parser().parse_known_args(options)
 
 
 def bench_tables(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Split the arguments of bench into the tables and the options passed to each."""
-    names = [word for word in arguments if not word.startswith("-")]
+    """Split the arguments of bench into the tables, which come first, and each one's options."""
+    known = tables()
+    first = next((at for at, it in enumerate(arguments) if it.startswith("-")), len(arguments))
+    names, options = arguments[:first] or known, arguments[first:]
     for name in names:
-        if name not in tables():
-            msg = f"dev.py bench has no table {name!r}{near(name, tables())}"
+        if name not in known:
+            msg = f"dev.py bench has no table {name!r}{near(name, known)}"
             raise UsageError(msg)
-    return names or tables(), [word for word in arguments if word.startswith("-")]
+    late = [word for word in options if word in known]
+    if late:
+        msg = f"dev.py bench takes its tables before the options: bench {late[0]} {options[0]}"
+        raise UsageError(msg)
+    pairs = zip(options, [*options[1:], ""], strict=True)
+    if len(names) > 1 and any(is_json_file(*pair) for pair in pairs):
+        msg = "dev.py bench writes one table to a file; name one table, or take --json - or --save"
+        raise UsageError(msg)
+    return names, options
+
+
+def is_json_file(option: str, value: str) -> bool:
+    """Tell whether an option of bench, with the word behind it, names a file for the results."""
+    if option.startswith("--json="):
+        return option != "--json=-"
+    return option == "--json" and value != "" and not value.startswith("-")
+
+
+def bench_usage() -> str:
+    """Return what `bench --help` prints."""
+    return "\n".join(
+        [
+            "usage: python3 dev.py bench [TABLE...] [OPTION...]",
+            "       python3 dev.py bench TABLE --help",
+            "",
+            f"tables: {', '.join(tables())}",
+            "",
+            "Without a table all of them run, one after another; each gets the same options. Each",
+            "has an environment of its own in .venv-bench. All take these options:",
+            "",
+            "  --json [FILE]  a JSON document for each table: in FILE (of one table) or as output",
+            "  --check        exit with 1 when a figure is missed",
+        ],
+    )
 
 
 def hand_over(python: Path, module: str, arguments: list[str]) -> int:

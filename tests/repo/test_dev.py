@@ -396,18 +396,71 @@ runpy.run_path({str(project.root / "dev.py")!r}, run_name="__main__")
     )
 
 
-def test_bench_runs_a_table_in_an_environment_of_its_own(project: Project) -> None:
+def add_table(project: Project, name: str, status: int = 0) -> Path:
+    """Add a benchmark and return the file of its requirements."""
     folder = project.root / "benchmarks"
-    folder.mkdir()
-    (folder / "cache.py").write_text(TOOL.format(verb="cache", status=3))
-    (folder / "requirements-cache.txt").write_text("stub-peer==1\n")
-    done = project.start("bench", "cahce")
-    assert done.stderr == "dev.py bench has no table 'cahce'; did you mean cache?\n"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.py").write_text(TOOL.format(verb=name, status=status))
+    requirements = folder / f"requirements-{name}.txt"
+    requirements.write_text("stub-peer==1\n")
+    return requirements
+
+
+def test_bench_runs_a_table_in_an_environment_of_its_own(project: Project) -> None:
+    requirements = add_table(project, "cache", status=3)
     done = project.start("bench", "cache", "--json")
     assert (done.returncode, done.stdout) == (3, f"cache ['--json'] {project.root.parent}\n")
-    assert project.installed() == [f"stub-build==1 -r {folder}/requirements-cache.txt"]
+    assert project.installed() == [f"stub-build==1 -r {requirements}"]
     assert (project.root / ".venv-bench" / "cache" / "made-by").exists()
     assert not (project.root / ".venv").exists()
+
+
+def test_bench_gives_each_table_the_options_with_their_values(project: Project) -> None:
+    add_table(project, "cache", status=1)
+    add_table(project, "dispatch")
+    done = project.start("bench", "dispatch", "--seconds", "20", "--json", "a file", "--check")
+    words = "['--seconds', '20', '--json', 'a file', '--check']"
+    assert (done.returncode, done.stdout) == (0, f"dispatch {words} {project.root.parent}\n")
+    done = project.start("bench", "--seconds", "20", "--json", "-")
+    options = f"['--seconds', '20', '--json', '-'] {project.root.parent}\n"
+    # A missed figure of one table keeps the others running.
+    assert (done.returncode, done.stdout) == (1, f"cache {options}dispatch {options}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["cahce"], "dev.py bench has no table 'cahce'; did you mean cache?"),
+        (
+            ["--check", "cache"],
+            "dev.py bench takes its tables before the options: bench cache --check",
+        ),
+        (
+            ["--json", "file"],
+            "dev.py bench writes one table to a file; name one table, or take --json - or --save",
+        ),
+        (
+            ["cache", "dispatch", "--json=file"],
+            "dev.py bench writes one table to a file; name one table, or take --json - or --save",
+        ),
+    ],
+)
+def test_a_bench_command_line_that_cannot_be_meant_is_one_line(
+    project: Project, arguments: list[str], complaint: str
+) -> None:
+    add_table(project, "cache")
+    add_table(project, "dispatch")
+    done = project.start("bench", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{complaint}\n")
+
+
+def test_help_of_bench_lists_the_tables_and_installs_nothing(project: Project) -> None:
+    add_table(project, "dispatch")
+    add_table(project, "cache")
+    done = project.start("bench", "--help")
+    assert done.returncode == 0
+    assert "\ntables: cache, dispatch\n" in done.stdout
+    assert project.installed() == []
 
 
 @pytest.mark.parametrize(("status", "word"), [(0, "passed"), (77, "skipped"), (1, "failed")])
