@@ -1,352 +1,208 @@
-"""Compare the cache engines with their peers: times, bytes per entry, hit ratios.
+"""The cache engines next to their peers: times, bytes per entry, hit ratios and start-up.
 
-    python3 -m venv peers && peers/bin/pip install -r benchmarks/requirements-cache.txt
-    peers/bin/python benchmarks/cache.py [--seconds N] [--json FILE]
-
-Each table is measured by child processes, one per repetition with 1,000 entries and one per cache
-with 100,000, where caches that share a process would measure how they push each other out of the
-processor's caches. Within a process all cases take turns, each has a code object of its own, and
-the minimum over all turns counts, less the empty loop's. theine starts a thread when it is
-imported, so it has a process to itself. Memory is what the resident set grows by while existing
-keys and values are put in.
-
-The engines are taken from the source tree if they are not installed. Only minima and ratios
-between columns of one run mean anything; an interpreter built with PGO is what to compare.
+With 1,000 entries all caches share a process and take turns; with 100,000 each has a process to
+itself, because together they would measure how they push each other out of the processor's caches.
+Times are minima, less the empty loop's. Only ratios within one run mean anything on another
+machine. Memory is what the resident set grows by while existing keys and values are put in.
 """
 
 from __future__ import annotations
 
-import argparse
-import bisect
-import gc
-import importlib
 import importlib.metadata
-import itertools
-import json
-import os
-import platform
-import random
-import subprocess
 import sys
-import sysconfig
-import time
-from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from tools.options import Parser
 
-ROOT = Path(__file__).resolve().parents[1]
-PEERS = ("cachebox", "cachetools", "lru-dict", "theine")
-TTL = 300
+from benchmarks import measure
+from benchmarks.caches import CACHES, OWN, PEERS, PEERS_TTL, THREADED, net
+from benchmarks.measure import Figure, Table, child, least, show_progress
+from benchmarks.startup import import_times
 
+SMALL, LARGE = 1_000, 100_000
+SIZES = (SMALL, LARGE)
+PACKAGES = ("cachebox", "cachetools", "lru-dict", "theine")
+SECONDS = 120.0
+IMPORTS = 60
 
-# ---- the caches
+TIMES = "ns per operation, {:,} entries"
+MEMORY = f"memory, {LARGE:,} entries"
+HITS = "hit ratio, per cent"
+STARTUP = "start-up"
 
-
-def theine(entries: int) -> Any:
-    """Return a theine cache with the interface of the others."""
-    import theine as package
-
-    class Items(package.Cache):
-        def __setitem__(self, key: object, value: object) -> None:
-            self.set(key, value, life)
-
-    life = timedelta(seconds=TTL)
-    return Items(entries)
-
-
-def compiled(entries: int, **options: Any) -> Any:
-    """Return the compiled engine."""
-    from fastpath_ext import Store
-
-    return Store(entries, **options)
+HIT_LIMIT = 1.3  # x dict.get
+PURE_LIMIT = 16.4  # the same: it is 220 ns where dict.get takes 13.4
+BYTES_LIMIT = 70
+POINTS_LIMIT = 1.0
+IMPORT_LIMIT = 1.45  # x an empty extension: it is 120 us where that takes 83
+FILE_LIMIT = 80_000
+# Cython makes it in memory, together with the extension; no file belongs to it.
+IN_MEMORY = {"cython_runtime"}
 
 
-def pure(entries: int, **options: Any) -> Any:
-    """Return the pure engine."""
-    from cores.store import Store
-
-    return Store(entries, **options)
-
-
-def peer(module: str, cache: str, *options: object) -> Callable[[int], Any]:
-    """Return what makes a cache of a class of another package."""
-    return lambda entries: getattr(importlib.import_module(module), cache)(entries, *options)
-
-
-CACHES: dict[str, Callable[[int], Any]] = {
-    "dict": lambda _: {},
-    "compiled": compiled,
-    "compiled ttl": lambda entries: compiled(entries, default_ttl=TTL),
-    "compiled s3fifo": lambda entries: compiled(entries, policy="s3fifo"),
-    "compiled s3fifo ttl": lambda entries: compiled(entries, policy="s3fifo", default_ttl=TTL),
-    "pure": pure,
-    "pure ttl": lambda entries: pure(entries, default_ttl=TTL),
-    "cachetools LRU": peer("cachetools", "LRUCache"),
-    "cachetools TTL": peer("cachetools", "TTLCache", TTL),
-    "lru-dict": peer("lru", "LRU"),
-    "cachebox LRU": peer("cachebox", "LRUCache"),
-    "cachebox TTL": peer("cachebox", "TTLCache", TTL),
-    "theine TTL": theine,
-}
-
-
-# ---- the cases: what happens to each key of a list
-
-STATEMENTS = {
-    "hit": "c.get(k)",
-    "equal key": "c.get(k)",
-    "miss": "c.get(k)",
-    "overwrite": "c[k] = 1",
-    "new": "c[k] = 1",
-    "evicting set": "c[k] = 1",
-    "zipf 90/10": "c.get(k)\n        c[s] = 1",
-    "loop": "pass",
-}
-
-
-def compile_loop(case: str) -> Callable[..., float]:
-    """Return the timed loop of a case, in a code object that nothing else runs."""
-    if case == "zipf 90/10":  # nine reads, one write
-        body = "    for block, s in keys:\n        for k in block: c.get(k)\n        c[s] = 1\n"
-    else:
-        body = f"    for k in keys: {STATEMENTS[case]}\n"
-    source = f"def loop(c, keys, now):\n    start = now()\n{body}    return now() - start\n"
-    namespace: dict[str, Any] = {}
-    exec(compile(source, case, "exec"), namespace)
-    loop: Callable[..., float] = namespace["loop"]
-    return loop
-
-
-class Cases:
-    """The cases of one cache."""
-
-    def __init__(self, name: str, entries: int) -> None:
-        self.make = CACHES[name]
-        self.entries = entries
-        self.bounded = name != "dict"
-        rng = random.Random(1)
-        self.keys = [f"key {number}" for number in range(entries)]
-        rng.shuffle(self.keys)
-        self.equal = [key.encode().decode() for key in self.keys]
-        self.absent = [f"absent {number}" for number in range(entries)]
-        self.fresh = [[f"{turn} {number}" for number in range(entries)] for turn in range(2)]
-        self.turn = 0
-        picks = itertools.islice(zipf(1.0, entries, "mix"), entries)
-        mix = [self.keys[pick] for pick in picks]
-        self.mix = [(mix[at : at + 9], mix[at + 9]) for at in range(0, len(mix) - 9, 10)]
-        self.cache = self.make(entries)
-        self.evicting = self.make(entries)
-        for key in self.keys:
-            self.cache[key] = 1
-            self.evicting[key] = 1
-        self.loops = {case: compile_loop(case) for case in STATEMENTS}
-
-    def run(self, case: str) -> tuple[float, int]:
-        """Return the seconds of one pass and how many operations it did."""
-        cache, keys = self.cache, self.keys
-        if case == "equal key":
-            keys = self.equal
-        elif case == "miss":
-            keys = self.absent
-        elif case == "new":
-            cache = self.make(self.entries)
-        elif case == "evicting set":
-            cache, keys = self.evicting, self.fresh[self.turn]
-            self.turn = 1 - self.turn
-        elif case == "zipf 90/10":
-            return self.loops[case](cache, self.mix, time.perf_counter), 10 * len(self.mix)
-        return self.loops[case](cache, keys, time.perf_counter), len(keys)
-
-
-def measure(names: list[str], entries: int, seconds: float) -> dict[str, dict[str, float]]:
-    """Return nanoseconds per operation, by cache and case."""
-    cases = {name: Cases(name, entries) for name in names}
-    best: dict[tuple[str, str], float] = {}
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    end = time.perf_counter() + seconds
-    while not best or time.perf_counter() < end:
-        for name, of_cache in cases.items():
-            for case in STATEMENTS:
-                if case == "evicting set" and not of_cache.bounded:
-                    continue
-                # The second time the processor's caches hold what the case needs, if they can.
-                for spent, count in (of_cache.run(case), of_cache.run(case)):
-                    ns = spent / count * 1e9
-                    best[name, case] = min(best.get((name, case), ns), ns)
-    empty = min(spent for (_, case), spent in best.items() if case == "loop")
-    return {
-        name: {
-            case: round(best[name, case] - empty, 1)
-            for case in STATEMENTS
-            if (name, case) in best and case != "loop"
-        }
-        for name in names
-    }
-
-
-def bytes_per_entry(name: str, entries: int) -> float:
-    """Return by how much the process grows per entry while a cache is filled."""
-    CACHES[name](10)["warm"] = 1  # whatever the import needs
-    keys = [f"key {number}" for number in range(entries)]
-    cache = CACHES[name](entries)
-    gc.collect()
-    before = resident()
-    for key in keys:
-        cache[key] = 1
-    return round((resident() - before) / entries, 1)
-
-
-def resident() -> int:
-    """Return the bytes of this process that are in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-# ---- hit ratios
-
-
-def zipf(skew: float, objects: int, seed: str) -> Iterator[int]:
-    """Return popular objects more often, object 0 most often."""
-    rng = random.Random(seed)
-    weights = list(itertools.accumulate(1 / rank**skew for rank in range(1, objects + 1)))
-    while True:
-        yield bisect.bisect_left(weights, rng.random() * weights[-1])
-
-
-def scans(objects: int) -> Iterator[int]:
-    """Return popular objects, and for 30 % of the requests objects that come once."""
-    popular, rng, fresh = zipf(1.0, objects, "scans"), random.Random("when"), itertools.count()
-    while True:
-        yield from itertools.islice(popular, 700)
-        yield from (objects + next(fresh) for _ in range(rng.randrange(600)))
-
-
-def loop(objects: int) -> Iterator[int]:
-    """Return popular objects, and for a third of the requests a loop over more than fit."""
-    popular, around = zipf(1.0, objects, "loop"), itertools.cycle(range(objects // 10))
-    while True:
-        yield next(popular)
-        yield next(popular)
-        yield objects + next(around)
-
-
-def drift(objects: int) -> Iterator[int]:
-    """Return popular objects, all of which are others after 100 requests per object."""
-    popular = zipf(1.0, objects, "drift")
-    for number in itertools.count():
-        yield next(popular) + number // 100
-
-
-TRACES: dict[str, Callable[[int], Iterator[int]]] = {
-    "zipf 1.0": lambda objects: zipf(1.0, objects, "steep"),
-    "zipf 0.8": lambda objects: zipf(0.8, objects, "flat"),
-    "zipf + scans": scans,
-    "zipf + loop": loop,
-    "drifting zipf": drift,
-}
-
-
-def hit_ratios(names: list[str], requests: int, objects: int) -> dict[str, dict[str, float]]:
-    """Return the share of requests that hit, by cache (with its size) and trace."""
-    ratios: dict[str, dict[str, float]] = {}
-    for trace, entries in itertools.product(TRACES, (objects // 100, objects // 20)):
-        wanted = list(itertools.islice(TRACES[trace](objects), requests))
-        for name in names:
-            cache = CACHES[name](entries)
-            hits = 0
-            for item in wanted:
-                found = cache.get(item)
-                if found is None or found == (None, False):  # the latter is theine's miss
-                    cache[item] = 1
-                else:
-                    hits += 1
-            ratios.setdefault(f"{name}, {entries}", {})[trace] = round(hits / requests, 3)
-    return ratios
-
-
-# ---- running it all
-
-
-def child(task: str, *arguments: object) -> Any:
-    """Run one task of this file in a process of its own."""
-    paths = [str(ROOT / f"packages/{name}/src") for name in ("cores", "fastpath_ext")]
-    environment = {
-        **os.environ,
-        "PYTHONHASHSEED": "1",
-        "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), *paths]).strip(":"),
-    }
-    ran = subprocess.run(
-        [sys.executable, __file__, "--task", json.dumps([task, *arguments])],
-        stdout=subprocess.PIPE,
-        check=True,
-        env=environment,
+def parser() -> Parser:
+    """Return the parser of `dev.py bench cache`."""
+    options = Parser("bench cache", __doc__ or "")
+    measure.add_options(options, saves=True)
+    options.add_argument(
+        "--seconds", type=float, default=SECONDS, help=f"time for the loops (default {SECONDS:g})"
     )
-    return json.loads(ran.stdout)
+    return options
 
 
-def minimum(
-    runs: list[dict[str, dict[str, float]]],
-) -> dict[str, dict[str, float]]:
-    """Return the least of each value over several runs."""
+def small_times(seconds: float, repetitions: int = 4) -> Table:
+    """Return the times with 1,000 entries."""
+    quiet = [name for name in CACHES if name not in THREADED]
+    share = seconds / repetitions
+    runs: dict[str, list[Table]] = {"quiet": [], "threaded": []}
+    for number in range(repetitions):
+        runs["quiet"].append(child("caches", "times", quiet, SMALL, share * 0.85))
+        runs["threaded"].append(child("caches", "times", THREADED, SMALL, share * 0.15))
+        show_progress(f"{SMALL:,} entries: repetition", number + 1, repetitions)
+    merged = {**least(runs["quiet"]), **least(runs["threaded"])}
+    return net({name: merged[name] for name in CACHES})
+
+
+def large_times(seconds: float, repetitions: int = 3) -> Table:
+    """Return the times with 100,000 entries."""
+    share = seconds / repetitions / len(CACHES)
+    runs: dict[str, list[Table]] = {name: [] for name in CACHES}
+    for number in range(repetitions):
+        for done, (name, of_cache) in enumerate(runs.items(), number * len(runs)):
+            of_cache.append(child("caches", "times", [name], LARGE, share))
+            show_progress(f"{LARGE:,} entries: process", done + 1, repetitions * len(runs))
+    return net({name: least(of_cache)[name] for name, of_cache in runs.items()})
+
+
+def memory() -> Table:
+    """Return the bytes per entry."""
+    table = {}
+    for number, name in enumerate(CACHES):
+        table[name] = {"bytes/entry": child("caches", "bytes_per_entry", name, LARGE)}
+        show_progress("memory: process", number + 1, len(CACHES))
+    return table
+
+
+def start_up() -> Table:
+    """Return what the extension's import costs, next to an empty one's; nothing without one."""
+    found = import_times(IMPORTS)
+    if found is None:
+        return {}
+    modules = [name for name in found.further_modules if name not in IN_MEMORY]
     return {
-        name: {case: min(run[name][case] for run in runs) for case in cases}
-        for name, cases in runs[0].items()
+        "extension": {"us": found.extension_us, "bytes": found.size, "modules": len(modules)},
+        "empty extension": {"us": found.floor_us},
     }
 
 
-def show(title: str, table: dict[str, dict[str, float]]) -> None:
-    """Print a table, caches down and cases across."""
-    columns = list(dict.fromkeys(column for row in table.values() for column in row))
-    print(f"\n{title}\n{'':22}" + "".join(f"{column:>14}" for column in columns))
-    for name, row in table.items():
-        print(f"{name:22}" + "".join(f"{row.get(column, ''):>14}" for column in columns))
+def judge(tables: dict[str, Table]) -> list[Figure]:
+    """Return the figures that the engines are held to, and what is told beside them."""
+    own = [f"{name}{suffix}" for suffix in (", TTL", "") for name in OWN]
+    return [
+        *hit_figures(tables),
+        *peer_figures(tables),
+        *(
+            Figure(
+                f"memory of {name}, {LARGE:,} entries",
+                tables[MEMORY][name]["bytes/entry"],
+                BYTES_LIMIT,
+                "bytes/entry",
+            )
+            for name in own
+        ),
+        hit_ratio_figure(tables[HITS]),
+        *start_up_figures(tables[STARTUP]),
+    ]
 
 
-def main() -> None:
-    """Measure, print the tables, and write them to a file if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=50, help="time to spend, roughly")
-    parser.add_argument("--json", type=Path, help="file to write the results to")
-    parser.add_argument("--only", help="caches to measure: names, separated by commas")
-    parser.add_argument("--task", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.task:
-        task, *arguments = json.loads(options.task)
-        print(json.dumps(globals()[task](*arguments)))
-        return
-    names = [name.strip() for name in options.only.split(",")] if options.only else list(CACHES)
-    quiet = [name for name in names if name != "theine TTL"]
-    groups = [quiet, *([["dict", "theine TTL"]] if "theine TTL" in names else [])]
-    share = options.seconds / 10
-    small: dict[str, dict[str, float]] = {}
-    for group in groups:
-        runs = [child("measure", group, 1_000, share) for _ in range(3 if group is quiet else 1)]
-        small = {**minimum(runs), **small}
-    large = {}
-    for name in names:
-        large |= child("measure", [name], 100_000, options.seconds / 2 / len(names))
-        large[name]["bytes/entry"] = child("bytes_per_entry", name, 100_000)
-    contenders = [name for name in ("compiled", "compiled s3fifo", "theine TTL") if name in names]
-    results = {
-        "python": platform.python_version(),
-        "pgo": "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS")),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.platform()}",
-        "peers": {peer: importlib.metadata.version(peer) for peer in PEERS},
-        "ns, 1,000 entries": small,
-        "ns, 100,000 entries": large,
-        "hit ratio": child("hit_ratios", contenders, 100_000, 20_000),
+def hit_figures(tables: dict[str, Table]) -> list[Figure]:
+    """Hold a hit of both engines against dict.get; both are judged with 1,000 entries."""
+    return [
+        Figure(
+            f"hit of {name}, {entries:,} entries",
+            round((hit := table[name]["hit"]) / (floor := table["dict"]["hit"]), 2),
+            limit,
+            "x dict.get",
+            f"{hit} to {floor} ns",
+            is_judged=entries == SMALL,
+        )
+        for name, limit in (("Store, TTL", HIT_LIMIT), ("pure Store, TTL", PURE_LIMIT))
+        for entries, table in ((entries, tables[TIMES.format(entries)]) for entries in SIZES)
+    ]
+
+
+def peer_figures(tables: dict[str, Table]) -> list[Figure]:
+    """Hold the compiled engine against the peers that do the same: expire entries, or do not.
+
+    How it does with expiry next to peers without is told, and not judged.
+    """
+    return [
+        measure.ahead(
+            f"{own}{suffix} ahead of {kind}, {entries:,} entries",
+            tables[TIMES.format(entries)],
+            f"{own}{suffix}",
+            peers,
+            is_judged=is_judged,
+        )
+        for own in OWN
+        for suffix, kind, peers, is_judged in (
+            (", TTL", "every peer with TTL", PEERS_TTL, True),
+            ("", "every peer without TTL", PEERS, True),
+            (", TTL", "every peer without TTL", PEERS, False),
+        )
+        for entries in SIZES
+    ]
+
+
+def hit_ratio_figure(hits: Table) -> Figure:
+    """Hold S3-FIFO against LRU on each trace."""
+    points = {
+        f"{trace}, {row.partition(', ')[2]}": round(ratio - hits[f"s3fifo {row}"][trace], 1)
+        for row, ratios in hits.items()
+        for trace, ratio in ratios.items()
+        if f"s3fifo {row}" in hits
     }
-    print(f"Python {results['python']} (PGO: {results['pgo']}), {results['machine']}")
-    for title, table in results.items():
-        if isinstance(table, dict) and title != "peers":
-            show(title, table)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=2) + "\n")
+    worst = max(points, key=points.__getitem__)
+    note = f"worst on {worst}" + (" (below zero: it is ahead)" if points[worst] < 0 else "")
+    return Figure("s3fifo's hit ratio below LRU's", points[worst], POINTS_LIMIT, "points", note)
+
+
+def start_up_figures(table: Table) -> list[Figure]:
+    """Hold the import of the extension against that of an empty one."""
+    if not table:
+        note = "there is no compiled extension"
+        return [Figure("import of the extension", None, IMPORT_LIMIT, "x an empty one", note)]
+    found, floor = table["extension"], table["empty extension"]
+    ratio = round(found["us"] / floor["us"], 2)
+    note = f"{found['us']} to {floor['us']} us"
+    return [
+        Figure("import of the extension", ratio, IMPORT_LIMIT, "x an empty one", note),
+        Figure("further modules from files", found["modules"], 0, "modules"),
+        Figure("file of the extension", found["bytes"], FILE_LIMIT, "bytes"),
+    ]
+
+
+def results(seconds: float) -> dict[str, Any]:
+    """Measure and judge."""
+    tables = {TIMES.format(SMALL): small_times(seconds / 2)}
+    tables[TIMES.format(LARGE)] = large_times(seconds / 2)
+    tables |= {MEMORY: memory(), HITS: child("caches", "hit_ratios", [*OWN, "theine"])}
+    tables[STARTUP] = start_up()
+    conditions = measure.conditions(
+        clock="exact clock",  # each get of an entry with a TTL reads it
+        calls="c.get(k) and c[k] = 1",
+        other_calls="c.set(k, 1) and c.set(k, 1, ttl) of theine, c(k) of functools",
+        versions={name: importlib.metadata.version(name) for name in PACKAGES},
+        seconds=seconds,
+    )
+    return measure.document("cache", conditions, tables, judge(tables))
+
+
+def main() -> int:
+    """Measure, tell, and say which figures hold."""
+    options = parser().parse_args()
+    return measure.conclude(results(options.seconds), options)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -22,7 +22,8 @@ from tools import instructions
 from tools.budget import BARE, HANDLER, PACKAGES, RUNTIME, compile_frame
 from tools.options import Parser
 
-from benchmarks.home import directive, running_home, show_progress
+from benchmarks.home import directive, running_home
+from benchmarks.measure import add_options, show_progress, write_json
 from gateway.cli.layout import lay_out
 from gateway.cli.local_runtime import LocalRuntime
 
@@ -107,8 +108,7 @@ FIGURES = (
 def parser() -> Parser:
     """Return the parser of `dev.py bench cold_start`."""
     options = Parser("bench cold_start", __doc__ or "")
-    options.add_argument("--json", action="store_true", help="print one JSON document")
-    options.add_argument("--check", action="store_true", help="exit 1 when a figure is missed")
+    add_options(options)
     options.add_argument("--rounds", type=int, default=15, help="processes per case for CPU time")
     return options
 
@@ -219,8 +219,8 @@ def main() -> int:
     }
     if options.json:
         document = {"environment": machine, "cases": measured, "figures": verdicts}
-        print(json.dumps(document, indent=2))
-    else:
+        write_json(document, options.json)
+    if options.json != "-":
         print(f"CPython {machine['python']}, {machine['system']}, {options.rounds} rounds")
         print(f"{'':44}{'Minstr':>9}{'x bare':>8}{'CPU ms':>9}{'min':>7}{'MB':>7}")
         bare = measured["bare handler"].get("minstr", 0.0)

@@ -45,12 +45,3 @@ def running_home(folder: Path) -> Iterator[dict[str, str]]:
             }
         finally:
             process.terminate()
-
-
-def show_progress(what: str, done: int, of: int) -> None:
-    """Say how far a measurement is: on a terminal in place, elsewhere every tenth."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{what} {done} of {of}" + ("\n" if done == of else ""))
-    elif done % 10 == 0 or done == of:
-        sys.stderr.write(f"{what} {done} of {of}\n")
-    sys.stderr.flush()

@@ -15,7 +15,8 @@ import urllib3
 from tools.options import Parser
 from urllib3.util import create_urllib3_context
 
-from benchmarks.home import TOKEN, directive, running_home, show_progress
+from benchmarks.home import TOKEN, directive, running_home
+from benchmarks.measure import add_options, show_progress, write_json
 from gateway import _wiring, get_gateway_stats
 from gateway.testing import LambdaContext
 from ha_extension.client import build_handler
@@ -30,8 +31,7 @@ LIMIT_US = 100.0
 def parser() -> Parser:
     """Return the parser of `dev.py bench home_assistant`."""
     options = Parser("bench home_assistant", __doc__ or "")
-    options.add_argument("--json", action="store_true", help="print one JSON document")
-    options.add_argument("--check", action="store_true", help="exit 1 when a figure is missed")
+    add_options(options)
     options.add_argument("--rounds", type=int, default=40, help=f"rounds of {CALLS} calls per case")
     return options
 
@@ -110,8 +110,9 @@ def main() -> int:
     path = get_gateway_stats()["path"]
     verdict = "PASS" if best["own code"] <= LIMIT_US else "MISS"
     if options.json:
-        print(json.dumps({"path": path, "us": best, "limit_us": LIMIT_US, "verdict": verdict}))
-    else:
+        document = {"path": path, "us": best, "limit_us": LIMIT_US, "verdict": verdict}
+        write_json(document, options.json)
+    if options.json != "-":
         print(f"CPython {platform.python_version()}, {path} path, {options.rounds} rounds")
         print("processor time of one warm TurnOn over TLS, minimum of the rounds, microseconds")
         for name, value in best.items():

@@ -1,0 +1,224 @@
+"""The caches that are compared, and what is done to each: the part that runs in child processes."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import importlib
+import itertools
+import os
+import random
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.measure import minima, timed_loop
+from benchmarks.traces import OBJECTS, REQUESTS, SIZES, TRACES, zipf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TTL = 300
+LIFE = timedelta(seconds=TTL)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A cache: what makes it, and how a key is read and written."""
+
+    make: Callable[[int], Any]
+    read: str = "c.get(k)"
+    write: str = "c[k] = 1"
+    expires: bool = False  # entries have a time to live
+    skips: tuple[str, ...] = ()  # cases that mean nothing to it
+
+    def open(self, entries: int) -> tuple[Any, Callable[[Any], object]]:
+        """Return an empty cache, and a function that stores a key."""
+        cache = self.make(entries)
+        body = self.write.replace("c[k] = 1", "c.__setitem__(k, 1)")
+        return cache, eval(f"lambda k: {body}", {"c": cache, "life": LIFE})
+
+
+def ours(module: str, **options: Any) -> Callable[[int], Any]:
+    """Return what makes a store of one of the two engines."""
+    return lambda entries: importlib.import_module(module).Store(entries, **options)
+
+
+def peer(module: str, cache: str, *options: object) -> Callable[[int], Any]:
+    """Return what makes a cache of a class of another package."""
+    return lambda entries: getattr(importlib.import_module(module), cache)(entries, *options)
+
+
+UNBOUNDED = ("evicting set",)
+# functools calls what it wraps for each key that is new, so only its hits compare.
+WRAPPED = ("miss", "overwrite", "new", "evicting set", "zipf 90/10")
+CACHES = {
+    "dict": Contender(lambda _: {}, skips=UNBOUNDED),
+    "Store": Contender(ours("fastpath_ext")),
+    "s3fifo Store": Contender(ours("fastpath_ext", policy="s3fifo")),
+    "pure Store": Contender(ours("cores.store")),
+    "functools": Contender(
+        lambda entries: functools.lru_cache(entries)(len), "c(k)", "c(k)", skips=WRAPPED
+    ),
+    "lru-dict": Contender(peer("lru", "LRU")),
+    "cachebox LRU": Contender(peer("cachebox", "LRUCache")),
+    "cachetools LRU": Contender(peer("cachetools", "LRUCache")),
+    "theine": Contender(peer("theine", "Cache"), write="c.set(k, 1)"),
+    "Store, TTL": Contender(ours("fastpath_ext", default_ttl=TTL), expires=True),
+    "s3fifo Store, TTL": Contender(
+        ours("fastpath_ext", policy="s3fifo", default_ttl=TTL), expires=True
+    ),
+    "pure Store, TTL": Contender(ours("cores.store", default_ttl=TTL), expires=True),
+    "cachebox TTL": Contender(peer("cachebox", "TTLCache", TTL), expires=True),
+    "cachetools TTL": Contender(peer("cachetools", "TTLCache", TTL), expires=True),
+    "theine, TTL": Contender(peer("theine", "Cache"), write="c.set(k, 1, life)", expires=True),
+}
+OWN = ("Store", "s3fifo Store")
+PEERS = ("functools", "lru-dict", "cachebox LRU", "cachetools LRU", "theine")
+PEERS_TTL = ("cachebox TTL", "cachetools TTL", "theine, TTL")
+# Importing it starts a thread, which would slow down whatever is measured in the same process.
+THREADED = ("theine", "theine, TTL")
+
+COLUMNS = ("hit", "equal key", "miss", "overwrite", "new", "evicting set", "zipf 90/10")
+EMPTY, EMPTY_ZIPF = "empty", "empty zipf"
+
+
+class Cases:
+    """The cases of one cache, over keys in an order that is not the one they were made in."""
+
+    def __init__(self, name: str, entries: int) -> None:
+        contender = CACHES[name]
+        self.open = contender.open
+        self.entries = entries
+        rng = random.Random(1)
+        self.keys = [f"key {number}" for number in range(entries)]
+        rng.shuffle(self.keys)
+        self.equal = [key.encode().decode() for key in self.keys]
+        self.absent = [f"absent {number}" for number in range(entries)]
+        self.fresh = [[f"{turn} {number}" for number in range(entries)] for turn in range(2)]
+        for keys in (self.absent, *self.fresh):
+            rng.shuffle(keys)
+        picks = itertools.islice(zipf(1.0, entries, "mix"), entries)
+        mix = [self.keys[pick] for pick in picks]
+        self.mix = [(mix[at : at + 9], mix[at + 9]) for at in range(0, len(mix) - 9, 10)]
+        self.cache = self.filled()
+        self.evicting = self.filled()
+        names = {"c": None, "life": LIFE}
+        read, write = contender.read, contender.write
+        lines = {
+            **dict.fromkeys(("hit", "equal key", "miss"), (f"for k in keys: {read}",)),
+            **dict.fromkeys(("overwrite", "new", "evicting set"), (f"for k in keys: {write}",)),
+            "zipf 90/10": ("for block, k in keys:", f"    {write}", f"    for k in block: {read}"),
+            EMPTY: ("for k in keys: pass",),
+            EMPTY_ZIPF: ("for block, k in keys:", "    for k in block: pass"),
+        }
+        self.loops = {
+            case: timed_loop(f"{name}: {case}", names, *lines[case])
+            for case in lines
+            if case not in contender.skips
+        }
+
+    def filled(self) -> Any:
+        """Return a cache that holds the keys."""
+        cache, store = self.open(self.entries)
+        for key in self.keys:
+            store(key)
+        return cache
+
+    def run(self, case: str) -> tuple[float, int]:
+        """Return the seconds of one pass and how many operations it did."""
+        cache, keys, count = self.cache, self.keys, self.entries
+        if case == "equal key":
+            keys = self.equal
+        elif case == "miss":
+            keys = self.absent
+        elif case == "new":
+            cache, _ = self.open(self.entries)
+        elif case == "evicting set":
+            cache, keys = self.evicting, self.fresh[0]
+            self.fresh.reverse()
+        elif case in ("zipf 90/10", EMPTY_ZIPF):
+            return self.loops[case](self.mix, c=cache), 10 * len(self.mix)
+        return self.loops[case](keys, c=cache), count
+
+
+def times(names: list[str], entries: int, seconds: float) -> dict[str, dict[str, float]]:
+    """Return nanoseconds per operation, by cache and case; the empty loops are among the cases."""
+    cases = {name: Cases(name, entries) for name in names}
+    best = minima(
+        {
+            (name, case): functools.partial(of_cache.run, case)
+            for name, of_cache in cases.items()
+            for case in of_cache.loops
+        },
+        seconds,
+    )
+    return {
+        name: {case: best[name, case] for case in of_cache.loops}
+        for name, of_cache in cases.items()
+    }
+
+
+def net(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Return the times less those of the empty loop, which all caches share."""
+    empty, mixed = (min(row[case] for row in table.values()) for case in (EMPTY, EMPTY_ZIPF))
+    return {
+        name: {
+            case: round(row[case] - (mixed if case == "zipf 90/10" else empty), 1)
+            for case in COLUMNS
+            if case in row
+        }
+        for name, row in table.items()
+    }
+
+
+def bytes_per_entry(name: str, entries: int) -> float:
+    """Return by how much the process grows per entry while a cache is filled.
+
+    The keys and values are there before, so this is the cache's own memory, whoever allocates it.
+    """
+    _, store = CACHES[name].open(10)
+    store("warm")  # whatever the import needs
+    keys = [f"key {number}" for number in range(entries)]
+    cache, store = CACHES[name].open(entries)
+    gc.collect()
+    before = resident()
+    for key in keys:
+        store(key)
+    grown = resident() - before
+    del cache
+    return round(grown / entries, 1)
+
+
+def resident() -> int:
+    """Return the bytes of this process that are in memory."""
+    try:
+        found = re.search(
+            r"^Rss: +(\d+) kB", Path("/proc/self/smaps_rollup").read_text(), re.MULTILINE
+        )
+    except OSError:
+        text = ""
+    if found := re.search(r"^Rss: +(\d+) kB", text, re.MULTILINE):
+        return int(found[1]) * 1024
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def hit_ratios(names: list[str]) -> dict[str, dict[str, float]]:
+    """Return the per cent of requests that hit, by cache with its size, and trace."""
+    ratios: dict[str, dict[str, float]] = {}
+    for trace, entries in itertools.product(TRACES, SIZES):
+        wanted = list(itertools.islice(TRACES[trace](OBJECTS), REQUESTS))
+        for name in names:
+            cache, store = CACHES[name].open(entries)
+            hits = 0
+            for item in wanted:
+                found = cache.get(item)
+                if found is None or found == (None, False):  # the latter is theine's miss
+                    store(item)
+                else:
+                    hits += 1
+            row = ratios.setdefault(f"{name}, {entries:,} of {OBJECTS:,}", {})
+            row[trace] = round(hits / REQUESTS * 100, 1)
+    return ratios
