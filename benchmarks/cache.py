@@ -26,7 +26,7 @@ SECONDS = 120.0
 IMPORTS = 60
 
 TIMES = "ns per operation, {:,} entries"
-MEMORY = f"memory, {LARGE:,} entries"
+MEMORY = f"bytes per entry, {LARGE:,} entries"
 HITS = "hit ratio, per cent"
 STARTUP = "start-up"
 
@@ -78,7 +78,7 @@ def memory() -> Table:
     """Return the bytes per entry."""
     table = {}
     for number, name in enumerate(CACHES):
-        table[name] = {"bytes/entry": child("caches", "bytes_per_entry", name, LARGE)}
+        table[name] = {"bytes": child("caches", "bytes_per_entry", name, LARGE)}
         show_progress("memory: process", number + 1, len(CACHES))
     return table
 
@@ -104,7 +104,7 @@ def judge(tables: dict[str, Table]) -> list[Figure]:
         *(
             Figure(
                 f"memory of {name}, {LARGE:,} entries",
-                tables[MEMORY][name]["bytes/entry"],
+                tables[MEMORY][name]["bytes"],
                 BYTES_LIMIT,
                 "bytes/entry",
             )

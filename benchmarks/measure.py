@@ -317,11 +317,10 @@ def conclude(results: dict[str, Any], options: argparse.Namespace) -> int:
     """Tell and save the results as the options say, and return the exit status."""
     report(results, options.json)
     if options.save:
-        from benchmarks.page import refresh  # needs the plotting library
+        from benchmarks.page import publish
+        from benchmarks.plots import draw  # needs a library that reading the results does not
 
-        file = save(results)
-        sys.stderr.write(
-            f"wrote {', '.join(str(it.relative_to(ROOT)) for it in [file, *refresh(results)])}\n"
-        )
+        files = [save(results), *publish(results, draw)]
+        sys.stderr.write(f"wrote {', '.join(str(it.relative_to(ROOT)) for it in files)}\n")
     missed = any(it["verdict"] == "MISS" for it in results["figures"])
     return int(options.check and missed)
