@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TTL = 300
 LIFE = timedelta(seconds=TTL)
+PART = 5_000
 
 
 @dataclass(frozen=True)
@@ -93,18 +94,19 @@ class Cases:
         self.open = contender.open
         self.entries = entries
         rng = random.Random(1)
-        self.keys = [f"key {number}" for number in range(entries)]
-        rng.shuffle(self.keys)
-        self.equal = [key.encode().decode() for key in self.keys]
-        self.absent = [f"absent {number}" for number in range(entries)]
-        self.fresh = [[f"{turn} {number}" for number in range(entries)] for turn in range(2)]
-        for keys in (self.absent, *self.fresh):
-            rng.shuffle(keys)
-        picks = itertools.islice(zipf(1.0, entries, "mix"), entries)
-        mix = [self.keys[pick] for pick in picks]
-        self.mix = [(mix[at : at + 9], mix[at + 9]) for at in range(0, len(mix) - 9, 10)]
-        self.cache = self.filled()
-        self.evicting = self.filled()
+        keys = [f"key {number}" for number in range(entries)]
+        rng.shuffle(keys)
+        equal = [key.encode().decode() for key in keys]
+        absent = [f"absent {number}" for number in range(entries)]
+        fresh = [[f"{turn} {number}" for number in range(entries)] for turn in range(2)]
+        for others in (absent, *fresh):
+            rng.shuffle(others)
+        mix = [keys[pick] for pick in itertools.islice(zipf(1.0, entries, "mix"), entries)]
+        mixed = [(mix[at : at + 9], mix[at + 9]) for at in range(0, len(mix) - 9, 10)]
+        self.keys, self.equal, self.absent = parts(keys), parts(equal), parts(absent)
+        self.fresh = [parts(others) for others in fresh]
+        self.mix, self.mixed = parts(mixed, PART // 10), 10 * len(mixed)
+        self.cache, self.evicting = self.filled(keys), self.filled(keys)
         names = {"c": None, "life": LIFE}
         read, write = contender.read, contender.write
         lines = {
@@ -120,16 +122,16 @@ class Cases:
             if case not in contender.skips
         }
 
-    def filled(self) -> Any:
+    def filled(self, keys: list[str]) -> Any:
         """Return a cache that holds the keys."""
         cache, store = self.open(self.entries)
-        for key in self.keys:
+        for key in keys:
             store(key)
         return cache
 
-    def run(self, case: str) -> tuple[float, int]:
-        """Return the seconds of one pass and how many operations it did."""
-        cache, keys, count = self.cache, self.keys, self.entries
+    def run(self, case: str) -> list[float]:
+        """Return the seconds of each part of one pass."""
+        cache, keys = self.cache, self.keys
         if case == "equal key":
             keys = self.equal
         elif case == "miss":
@@ -140,8 +142,18 @@ class Cases:
             cache, keys = self.evicting, self.fresh[0]
             self.fresh.reverse()
         elif case in ("zipf 90/10", EMPTY_ZIPF):
-            return self.loops[case](self.mix, c=cache), 10 * len(self.mix)
-        return self.loops[case](keys, c=cache), count
+            keys = self.mix
+        loop = self.loops[case]
+        return [loop(part, c=cache) for part in keys]
+
+    def count(self, case: str) -> int:
+        """Return how many operations a pass does."""
+        return self.mixed if case in ("zipf 90/10", EMPTY_ZIPF) else self.entries
+
+
+def parts(items: list[Any], size: int = PART) -> list[list[Any]]:
+    """Return the items in lists that are timed one by one."""
+    return [items[at : at + size] for at in range(0, len(items), size)]
 
 
 def times(names: list[str], entries: int, seconds: float) -> dict[str, dict[str, float]]:
@@ -149,7 +161,7 @@ def times(names: list[str], entries: int, seconds: float) -> dict[str, dict[str,
     cases = {name: Cases(name, entries) for name in names}
     best = minima(
         {
-            (name, case): functools.partial(of_cache.run, case)
+            (name, case): (functools.partial(of_cache.run, case), of_cache.count(case))
             for name, of_cache in cases.items()
             for case in of_cache.loops
         },

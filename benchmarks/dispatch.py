@@ -63,7 +63,7 @@ def paths(state: dict[str, Any]) -> list[str]:
     """Return the paths that there are to measure."""
     if state["path"] == "pure":
         return ["pure"]
-    return ["compiled", *(["off"] if state["has_switch"] else []), "pure"]
+    return ["compiled", "off", "pure"]
 
 
 def times(paths: list[str], seconds: float) -> Table:
@@ -126,7 +126,7 @@ def judge(table: Table, state: dict[str, Any]) -> list[Figure]:
             is_judged=False,
         ),
         added(
-            "gateway.singleton_has over its Python method",
+            "a handle over a Python function",
             table,
             PYTHON_HANDLE,
             PYTHON_DIRECT,
@@ -185,7 +185,11 @@ def results(seconds: float, *, is_counting: bool) -> dict[str, Any]:
 def main() -> int:
     """Measure, tell, and say which figures hold."""
     options = parser().parse_args()
-    return measure.conclude(results(options.seconds, is_counting=not options.no_count), options)
+
+    def run() -> dict[str, Any]:
+        return results(options.seconds, is_counting=not options.no_count)
+
+    return measure.conclude("dispatch", run, options)
 
 
 if __name__ == "__main__":

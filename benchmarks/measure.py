@@ -43,6 +43,9 @@ def add_options(parser: argparse.ArgumentParser, *, saves: bool = False) -> None
             action="store_true",
             help="write the results to benchmarks/results, and the plots and the tables to docs",
         )
+        parser.add_argument(
+            "--redraw", action="store_true", help="only make the plots and the tables of docs anew"
+        )
 
 
 def show_progress(what: str, done: int, of: int) -> None:
@@ -174,25 +177,26 @@ def timed_loop(name: str, names: Mapping[str, object], *lines: str) -> Callable[
 
 
 def minima(
-    cases: Mapping[Hashable, Callable[[], tuple[float, int]]], seconds: float
+    cases: Mapping[Hashable, tuple[Callable[[], Sequence[float]], int]], seconds: float
 ) -> dict[Any, float]:
     """Return the least nanoseconds per operation of each case over many turns.
 
-    A case returns the seconds it took and the number of operations. All cases take turns, so that
-    a slow moment of the machine hits them all.
+    A case is a function and the number of operations of one call, which returns the seconds of
+    each part of it; the least of each part counts, so that a long call need not be undisturbed
+    from end to end. All cases take turns, so that a slow moment of the machine hits them all.
     """
-    best = dict.fromkeys(cases, float("inf"))
+    best: dict[Hashable, list[float]] = {}
     gc.collect()
     gc.freeze()
     gc.disable()
     end = time.perf_counter() + seconds
     while True:
-        for case, run in cases.items():
+        for case, (run, _) in cases.items():
             # The second time the processor's caches hold what the case needs, if they can.
-            for spent, count in (run(), run()):
-                best[case] = min(best[case], spent / count * 1e9)
+            for parts in (run(), run()):
+                best[case] = list(map(min, best.get(case, parts), parts))
         if time.perf_counter() >= end:
-            return best
+            return {case: sum(best[case]) / count * 1e9 for case, (_, count) in cases.items()}
 
 
 def least(runs: Sequence[Table]) -> Table:
@@ -236,9 +240,15 @@ def child(module: str, task: str, *arguments: object, **variables: str) -> Any:
 # ---- telling
 
 
+def columns_of(table: Table) -> list[str]:
+    """Return the columns of a table in the order of its fullest row."""
+    rows = sorted(table.values(), key=len, reverse=True)
+    return list(dict.fromkeys(column for row in rows for column in row))
+
+
 def show(title: str, table: Table) -> str:
     """Return a table as text, its rows under each other."""
-    columns = list(dict.fromkeys(column for row in table.values() for column in row))
+    columns = columns_of(table)
     first = max(len(name) for name in table) + 2
     widths = [max(len(column), 8) + 2 for column in columns]
     lines = [
@@ -313,14 +323,28 @@ def save(results: dict[str, Any]) -> Path:
     return file
 
 
-def conclude(results: dict[str, Any], options: argparse.Namespace) -> int:
-    """Tell and save the results as the options say, and return the exit status."""
+def conclude(benchmark: str, run: Callable[[], dict[str, Any]], options: argparse.Namespace) -> int:
+    """Measure, tell and save as the options say, and return the exit status."""
+    if options.redraw:
+        return publish(benchmark, [])
+    results = run()
     report(results, options.json)
     if options.save:
-        from benchmarks.page import publish
-        from benchmarks.plots import draw  # needs a library that reading the results does not
-
-        files = [save(results), *publish(results, draw)]
-        sys.stderr.write(f"wrote {', '.join(str(it.relative_to(ROOT)) for it in files)}\n")
+        publish(benchmark, [save(results)])
     missed = any(it["verdict"] == "MISS" for it in results["figures"])
     return int(options.check and missed)
+
+
+def publish(benchmark: str, files: list[Path]) -> int:
+    """Draw the plots of the committed results and write the page's tables anew."""
+    from benchmarks import page
+    from benchmarks.plots import draw  # needs a library that measuring does without
+
+    results = page.load()
+    for run in results[benchmark].values():
+        files += draw(run)
+    text = page.PAGE.read_text(encoding="utf-8")
+    page.PAGE.write_text(page.refresh(text, results), encoding="utf-8")
+    names = ", ".join(str(it.relative_to(ROOT)) for it in [*files, page.PAGE])
+    sys.stderr.write(f"wrote {names}\n")
+    return 0
