@@ -1,7 +1,8 @@
 """The cache engines next to their peers: times, bytes per entry, hit ratios and start-up.
 
 With 1,000 entries all caches share a process and take turns; with 100,000 each has a process to
-itself, because together they would measure how they push each other out of the processor's caches.
+itself, because together they would measure how they push each other out of the processor's caches;
+the processes take turns.
 Times are minima, less the empty loop's. Only ratios within one run mean anything on another
 machine. Memory is what the resident set grows by while existing keys and values are put in.
 """
@@ -10,13 +11,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import time
 from typing import Any
 
 from tools.options import Parser
 
 from benchmarks import measure
 from benchmarks.caches import CACHES, OWN, PEERS, PEERS_TTL, THREADED, net
-from benchmarks.measure import Figure, Table, child, least, show_progress
+from benchmarks.measure import Figure, Table, Worker, child, least, show_progress
 from benchmarks.startup import import_times
 
 SMALL, LARGE = 1_000, 100_000
@@ -24,6 +26,7 @@ SIZES = (SMALL, LARGE)
 PACKAGES = ("cachebox", "cachetools", "lru-dict", "theine")
 SECONDS = 100.0
 IMPORTS = 60
+ROUNDS = 3  # at least
 
 TIMES = "ns per operation, {:,} entries"
 MEMORY = f"bytes per entry, {LARGE:,} entries"
@@ -63,15 +66,19 @@ def small_times(seconds: float, repetitions: int = 4) -> Table:
     return net({name: merged[name] for name in CACHES})
 
 
-def large_times(seconds: float, repetitions: int = 3) -> Table:
-    """Return the times with 100,000 entries."""
-    share = seconds / repetitions / len(CACHES)
-    runs: dict[str, list[Table]] = {name: [] for name in CACHES}
-    for number in range(repetitions):
-        for done, (name, of_cache) in enumerate(runs.items(), number * len(runs)):
-            of_cache.append(child("caches", "times", [name], LARGE, share))
-            show_progress(f"{LARGE:,} entries: process", done + 1, repetitions * len(runs))
-    return net({name: least(of_cache)[name] for name, of_cache in runs.items()})
+def large_times(seconds: float) -> Table:
+    """Return the times with 100,000 entries: each cache in a process, the processes in turns."""
+    workers = {name: Worker("caches", "times_in_turns", name, LARGE) for name in CACHES}
+    for worker in workers.values():
+        worker.turn()  # makes the keys and fills the cache
+    end = time.monotonic() + seconds
+    rounds = 0
+    while rounds < ROUNDS or time.monotonic() < end:
+        for worker in workers.values():
+            worker.turn()
+        rounds += 1
+        sys.stderr.write(f"{LARGE:,} entries: round {rounds}\n")
+    return net({name: worker.result() for name, worker in workers.items()})
 
 
 def memory() -> Table:

@@ -9,20 +9,22 @@ import itertools
 import os
 import random
 import re
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.measure import minima, timed_loop
+from benchmarks.measure import minima, nanoseconds, settle, take_turns, timed_loop
 from benchmarks.traces import OBJECTS, REQUESTS, SIZES, TRACES, zipf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 TTL = 300
 LIFE = timedelta(seconds=TTL)
 PART = 5_000
+SLICE = 0.5  # seconds
 
 
 @dataclass(frozen=True)
@@ -156,21 +158,36 @@ def parts(items: list[Any], size: int = PART) -> list[list[Any]]:
     return [items[at : at + size] for at in range(0, len(items), size)]
 
 
+def timed(cases: dict[str, Cases]) -> dict[tuple[str, str], tuple[Callable[[], list[float]], int]]:
+    """Return what is timed of some caches, by cache and case."""
+    return {
+        (name, case): (functools.partial(of_cache.run, case), of_cache.count(case))
+        for name, of_cache in cases.items()
+        for case in of_cache.loops
+    }
+
+
 def times(names: list[str], entries: int, seconds: float) -> dict[str, dict[str, float]]:
     """Return nanoseconds per operation, by cache and case; the empty loops are among the cases."""
     cases = {name: Cases(name, entries) for name in names}
-    best = minima(
-        {
-            (name, case): (functools.partial(of_cache.run, case), of_cache.count(case))
-            for name, of_cache in cases.items()
-            for case in of_cache.loops
-        },
-        seconds,
-    )
+    best = minima(timed(cases), seconds)
     return {
         name: {case: best[name, case] for case in of_cache.loops}
         for name, of_cache in cases.items()
     }
+
+
+def times_in_turns(name: str, entries: int) -> Generator[None, str | None, dict[str, float]]:
+    """Measure one cache in turns until something is sent, then return its times by case."""
+    cases = timed({name: Cases(name, entries)})
+    best: dict[Any, list[float]] = {}
+    settle()
+    while (yield) is None:
+        end = time.perf_counter() + SLICE
+        take_turns(cases, best)
+        while time.perf_counter() < end:  # a slow cache's turn takes longer anyway
+            take_turns(cases, best)
+    return {case: ns for (_, case), ns in nanoseconds(cases, best).items()}
 
 
 def net(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import platform
@@ -17,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Hashable, Mapping, Sequence
+
+    # What is timed, by any name: a function, and how many operations one call does.
+    Cases = Mapping[Any, tuple[Callable[[], Sequence[float]], int]]
 
 Table = dict[str, dict[str, float]]  # numbers by row and column
 
@@ -176,9 +180,7 @@ def timed_loop(name: str, names: Mapping[str, object], *lines: str) -> Callable[
     return lambda keys, **others: loop(keys, time.perf_counter, **{**names, **others})
 
 
-def minima(
-    cases: Mapping[Hashable, tuple[Callable[[], Sequence[float]], int]], seconds: float
-) -> dict[Any, float]:
+def minima(cases: Cases, seconds: float) -> dict[Any, float]:
     """Return the least nanoseconds per operation of each case over many turns.
 
     A case is a function and the number of operations of one call, which returns the seconds of
@@ -186,17 +188,34 @@ def minima(
     from end to end. All cases take turns, so that a slow moment of the machine hits them all.
     """
     best: dict[Hashable, list[float]] = {}
+    end = time.perf_counter() + seconds
+    settle()
+    while True:
+        take_turns(cases, best)
+        if time.perf_counter() >= end:
+            return nanoseconds(cases, best)
+
+
+def settle() -> None:
+    """Keep the garbage collector out of what follows."""
     gc.collect()
     gc.freeze()
     gc.disable()
-    end = time.perf_counter() + seconds
-    while True:
-        for case, (run, _) in cases.items():
-            # The second time the processor's caches hold what the case needs, if they can.
-            for parts in (run(), run()):
-                best[case] = list(map(min, best.get(case, parts), parts))
-        if time.perf_counter() >= end:
-            return {case: sum(best[case]) / count * 1e9 for case, (_, count) in cases.items()}
+
+
+def take_turns(cases: Cases, best: dict[Hashable, list[float]]) -> None:
+    """Run each case twice and keep the least of each part.
+
+    The second time the processor's caches hold what the case needs, if they can.
+    """
+    for case, (run, _) in cases.items():
+        for parts in (run(), run()):
+            best[case] = list(map(min, best.get(case, parts), parts))
+
+
+def nanoseconds(cases: Cases, best: dict[Hashable, list[float]]) -> dict[Any, float]:
+    """Return the nanoseconds per operation."""
+    return {case: sum(best[case]) / count * 1e9 for case, (_, count) in cases.items()}
 
 
 def least(runs: Sequence[Table]) -> Table:
@@ -235,6 +254,53 @@ def child(module: str, task: str, *arguments: object, **variables: str) -> Any:
         env=settings(**variables),
     )
     return json.loads(ran.stdout)
+
+
+class Worker:
+    """A function of a module of benchmarks in a process that works when it is told to.
+
+    The function is a generator: it measures a turn between two yields, and its return value is the
+    result. Workers that take turns share the machine's slow moments, and no memory.
+    """
+
+    def __init__(self, module: str, task: str, *arguments: object) -> None:
+        self._process = subprocess.Popen(
+            command("measure", "work", module, task, arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=settings(),
+        )
+
+    def turn(self, word: str = "again") -> str:
+        """Let it work once and return its answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(word, file=self._process.stdin, flush=True)
+        return self._process.stdout.readline()
+
+    def result(self) -> Any:
+        """Return the result and end the process."""
+        answer = self.turn("end")
+        self._process.communicate()
+        if self._process.returncode:
+            msg = f"a worker ended with {self._process.returncode}"
+            raise RuntimeError(msg)
+        return json.loads(answer)
+
+
+def work(module: str, task: str, arguments: list[Any]) -> None:
+    """Do a worker's part: a turn for each line, and the result at the last one."""
+    turns = getattr(importlib.import_module(f"benchmarks.{module}"), task)(*arguments)
+    for line in sys.stdin:
+        if line == "end\n":
+            break
+        next(turns)
+        print("done", flush=True)
+    try:
+        turns.send("end")
+    except StopIteration as end:
+        print(json.dumps(end.value), flush=True)
 
 
 # ---- telling

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from benchmarks import cache, dispatch, measure, page
+from benchmarks import cache, caches, dispatch, measure, page
 from benchmarks.measure import Figure
 from benchmarks.naive import CacheCore, Gateway, Interface
 from benchmarks.traces import TRACES
@@ -157,6 +157,17 @@ def test_progress_is_rare_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(1, 13):
         measure.show_progress("round", number, 12)
     assert capsys.readouterr().err == "round 10 of 12\nround 12 of 12\n"
+
+
+def test_a_worker_takes_a_turn_for_each_line_and_ends_with_its_result(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("again\nagain\nend\n"))
+    monkeypatch.setattr(caches, "SLICE", 0)
+    measure.work("caches", "times_in_turns", ["dict", 20])
+    *turns, answer = capsys.readouterr().out.splitlines()
+    assert turns == ["done", "done"]
+    assert set(json.loads(answer)) >= {"hit", "overwrite", "empty"}
 
 
 HITS: Table = {
