@@ -75,6 +75,17 @@ def test_keys_with_equal_hashes_are_told_apart(store_class: Any) -> None:
     assert [store[number * (2**61 - 1)] for number in range(5)] == [0, 1, 2, 3, 4]
 
 
+def test_keys_with_equal_hashes_replace_each_other(store_class: Any, policy: str) -> None:
+    store = store_class(3, policy=policy)
+    for number in range(20):
+        store[number * (2**61 - 1)] = number
+        assert store[number * (2**61 - 1)] == number
+        store[f"other {number % 2}"] = number
+        assert store[f"other {number % 2}"] == number
+        assert all(store[key] == value for key, value in store.items())
+        assert len(store) == min(3, number + 2)
+
+
 def test_str_subclass_is_compared_by_its_own_rules(store_class: Any) -> None:
     class Loud(str):
         __slots__ = ()

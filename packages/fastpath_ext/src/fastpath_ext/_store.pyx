@@ -48,9 +48,10 @@ cdef extern from *:
     __attribute__((const)) static void __Pyx_AddTraceback(const char *, int, int, const char *);
     #pragma GCC diagnostic pop
 
-    static CYTHON_INLINE double tg_wall_clock(void) {
+    static CYTHON_INLINE double tg_wall_clock(int64_t *second) {
         struct timespec now;
         clock_gettime(TG_CLOCK, &now);
+        *second = (int64_t)now.tv_sec;
         return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
     }
 
@@ -101,7 +102,7 @@ cdef extern from *:
     const int64_t MOST_ENTRIES
     const int64_t MOST_BYTES
     const bint TG_FREE_THREADED
-    double tg_wall_clock() noexcept
+    double tg_wall_clock(int64_t*) noexcept
     int64_t tg_wall_second() noexcept
     uint64_t tg_mix(Py_hash_t) noexcept
     Py_hash_t tg_hash(object) except -1
@@ -218,6 +219,7 @@ A ``Store`` can be neither copied nor pickled.
     cdef uint32_t shift
     cdef bint is_lru
     cdef bint counts_bytes
+    cdef bint is_watched  # by a byte bound or a callback
     cdef uint32_t count
     cdef uint32_t max_entries
     cdef uint32_t made  # entries of the slab that have been used so far
@@ -306,6 +308,7 @@ A ``Store`` can be neither copied nor pickled.
         self.clock = None if is_system_clock(clock) else clock
         self.size_of = size_of
         self.on_evict = on_evict
+        self.is_watched = self.counts_bytes or on_evict is not None
         self.latest = self.offset = 0
         self.second = -1
         self.hits = self.misses = self.expirations = self.evictions = 0
@@ -478,10 +481,10 @@ A ``Store`` can be neither copied nor pickled.
         return value
 
     def __setitem__(self, key, value):
-        if TG_FREE_THREADED or self.clock is not None or self.default_ttl != INFINITY:
+        if TG_FREE_THREADED:
             put_alone(self, key, value, None, None)
         else:
-            put(self, key, value, INFINITY, None)
+            store(self, key, value, default_expiry(self), None)
 
     @cython.critical_section
     def __delitem__(self, key):
@@ -531,8 +534,10 @@ cdef inline uint32_t home_of(Store self, uint64_t tag) noexcept:
     return <uint32_t>(tag >> self.shift)
 
 
-cdef inline uint32_t find_simply(Store self, object key, uint64_t tag) noexcept:
-    """Return the entry of this object or text, MISSING, or FAILED where others must compare."""
+cdef inline uint32_t find_simply(
+    Store self, object key, uint64_t tag, uint32_t* position
+) noexcept:
+    """Do what ``find`` does without code of others, or return FAILED where that must compare."""
     cdef uint32_t at = home_of(self, tag)
     cdef uint64_t slot
     cdef PyObject* stored
@@ -548,6 +553,7 @@ cdef inline uint32_t find_simply(Store self, object key, uint64_t tag) noexcept:
                 return <uint32_t>slot
             return FAILED
         if slot == 0:
+            position[0] = at
             return MISSING
         at = (at + 1) & self.mask
 
@@ -639,7 +645,8 @@ cdef object look_up_slowly(Store self, object key, object default):
 
 
 cdef inline object look_up(Store self, object key, object default):
-    cdef uint32_t found = find_simply(self, key, tg_mix(tg_hash(key)))
+    cdef uint32_t position
+    cdef uint32_t found = find_simply(self, key, tg_mix(tg_hash(key)), &position)
     cdef Entry* entry
     if unlikely(found == MISSING):
         self.misses += 1
@@ -710,13 +717,19 @@ cdef bint has_mortals(Store self) noexcept:
 
 
 cdef int put(Store self, object key, object value, double expires, object size) except -1:
+    return store(self, key, value, expires, size)
+
+
+cdef inline int store(
+    Store self, object key, object value, double expires, object size
+) except -1:
     cdef uint64_t tag
     cdef uint32_t found, position
-    if self.counts_bytes or self.on_evict is not None or size is not None:
+    if unlikely(self.is_watched or size is not None):
         return put_measured(self, key, value, expires, measure(self, key, value, size))
     tag = tg_mix(tg_hash(key))
-    found = find_simply(self, key, tag)
-    if found == FAILED:
+    found = find_simply(self, key, tag, &position)
+    if unlikely(found == FAILED):
         found = find(self, key, tag, &position)
     if found != MISSING:
         use(self, found)
@@ -724,7 +737,7 @@ cdef int put(Store self, object key, object value, double expires, object size) 
     elif self.count < self.max_entries:
         insert(self, key, value, expires, 0, tag)
     else:
-        supersede(self, key, value, expires, tag)
+        supersede(self, key, value, expires, tag, position)
     return 0
 
 
@@ -794,6 +807,7 @@ cdef int insert(
         self.sizes[at] = size
         self.bytes += size
     self.count += 1
+    self.slots[gap_for(self, tag)] = tag << 32 | at
     fill(self, at, key, value, expires, tag)
     return 0
 
@@ -810,19 +824,21 @@ cdef inline void fill(
     entry.tag = <uint32_t>tag
     entry.state = IN_MAIN if self.is_lru or is_ghost(self, tag) else 0
     join_queue(self, at)
-    self.slots[gap_for(self, tag)] = tag << 32 | at
     self.version += 1
 
 
 cdef void supersede(
-    Store self, object key, object value, double expires, uint64_t tag
+    Store self, object key, object value, double expires, uint64_t tag, uint32_t position
 ) noexcept:
-    """Put a new entry in the place of the one to evict."""
+    """Put a new entry, to be found at *position*, in the place of the one to evict."""
     cdef uint32_t at = victim(self)
-    cdef PyObject* old_key = self.entries[at].key
-    cdef PyObject* old_value = self.entries[at].value
+    cdef Entry* entry = self.entries + at
+    cdef PyObject* old_key = entry.key
+    cdef PyObject* old_value = entry.value
+    # Before the gap is closed, which may lie on the way; there is always a free slot more.
+    self.slots[position] = tag << 32 | at
+    close_gap(self, slot_of(self, <uint64_t>entry.tag << 32 | at))
     leave_queue(self, at)
-    close_gap(self, slot_of(self, at))
     self.evictions += 1
     fill(self, at, key, value, expires, tag)
     Py_DECREF(<object>old_key)
@@ -858,7 +874,7 @@ cdef int make_room(Store self, uint32_t entries, int64_t size, list gone) except
         gone.append(<object>self.entries[at].key)
         gone.append(<object>self.entries[at].value)
         self.evictions += 1
-        remove(self, at, slot_of(self, at))
+        remove(self, at, slot_of(self, <uint64_t>self.entries[at].tag << 32 | at))
     return 0
 
 
@@ -919,7 +935,7 @@ cdef inline uint32_t victim(Store self) noexcept:
     return s3_victim(self)
 
 
-cdef uint32_t s3_victim(Store self) noexcept:
+cdef inline uint32_t s3_victim(Store self) noexcept:
     cdef uint32_t at
     cdef Entry* entry
     while True:
@@ -950,7 +966,7 @@ cdef inline bint is_ghost(Store self, uint64_t tag) noexcept:
     )
 
 
-cdef void remember(Store self, uint64_t tag) noexcept:
+cdef inline void remember(Store self, uint64_t tag) noexcept:
     """Note an eviction. Without memory for it nothing is noted."""
     cdef uint32_t bits = self.ghost_bits
     self.ghost_window = self.count
@@ -977,9 +993,9 @@ cdef inline uint32_t gap_for(Store self, uint64_t tag) noexcept:
     return at
 
 
-cdef inline uint32_t slot_of(Store self, uint32_t entry) noexcept:
-    cdef uint32_t at = home_of(self, self.entries[entry].tag)
-    while <uint32_t>self.slots[at] != entry:
+cdef inline uint32_t slot_of(Store self, uint64_t slot) noexcept:
+    cdef uint32_t at = home_of(self, slot >> 32)
+    while self.slots[at] != slot:
         at = (at + 1) & self.mask
     return at
 
@@ -987,15 +1003,18 @@ cdef inline uint32_t slot_of(Store self, uint32_t entry) noexcept:
 cdef void close_gap(Store self, uint32_t gap) noexcept:
     """Empty a slot, moving later ones forward so that probing finds them."""
     cdef uint32_t at = gap
+    cdef uint32_t moves
     cdef uint64_t slot
     while True:
         at = (at + 1) & self.mask
         slot = self.slots[at]
         if slot == 0:
             break
-        if (at - home_of(self, slot >> 32)) & self.mask >= (at - gap) & self.mask:
-            self.slots[gap] = slot
-            gap = at
+        # A slot that has to stay leaves a copy in the gap, where the next one, or 0, takes its
+        # place: whether one moves is a matter of chance, and branches on that are slow.
+        self.slots[gap] = slot
+        moves = (at - home_of(self, slot >> 32)) & self.mask >= (at - gap) & self.mask
+        gap ^= (gap ^ at) & (0 - moves)
     self.slots[gap] = 0
 
 
@@ -1111,23 +1130,27 @@ cdef int clear(PyObject* store) noexcept:
 # ---- time, sizes and arguments
 
 
-cdef double now(Store self) except? -1.0:
+cdef inline double now(Store self) except? -1.0:
+    cdef int64_t second
     cdef double reading
-    if likely(self.clock is None):
-        reading = tg_wall_clock()
-        self.second = <int64_t>reading
-        self.second_end = <double>(self.second + 1) + self.offset
-    else:
-        reading = call_clock(self.clock)
-    reading += self.offset
+    if unlikely(self.clock is not None):
+        return ask_clock(self)
+    reading = tg_wall_clock(&second) + self.offset
     if unlikely(not (self.latest <= reading < INFINITY)):
-        reading = straighten(self, reading)
+        return straighten(self, reading)
+    if unlikely(self.second != second):
+        self.second = second
+        self.second_end = <double>(second + 1) + self.offset
     self.latest = reading
     return reading
 
 
-cdef double call_clock(object clock) except? -1.0:
-    return PyFloat_AsDouble(PyObject_CallNoArgs(clock))
+cdef double ask_clock(Store self) except? -1.0:
+    cdef double reading = PyFloat_AsDouble(PyObject_CallNoArgs(self.clock)) + self.offset
+    if unlikely(not (self.latest <= reading < INFINITY)):
+        return straighten(self, reading)
+    self.latest = reading
+    return reading
 
 
 cdef double straighten(Store self, double reading) except? -1.0:
@@ -1144,8 +1167,15 @@ cdef double straighten(Store self, double reading) except? -1.0:
     return self.latest
 
 
+cdef inline double default_expiry(Store self) except? -1.0:
+    return INFINITY if self.default_ttl == INFINITY else now(self) + self.default_ttl
+
+
 cdef double expiry(Store self, object ttl) except? -1.0:
-    cdef double seconds = self.default_ttl if ttl is None else lifetime(b"ttl", ttl)
+    cdef double seconds
+    if ttl is None:
+        return default_expiry(self)
+    seconds = lifetime(b"ttl", ttl)
     return INFINITY if seconds == INFINITY else now(self) + seconds
 
 
