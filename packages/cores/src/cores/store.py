@@ -85,7 +85,7 @@ class Store:
         self._counts_bytes = max_bytes is not None
         self._default_ttl = default_ttl
         self._policy = _Lru if policy == "lru" else _S3Fifo
-        self._clock = time.time if clock is None else clock
+        self._clock = self._given_clock = time.time if clock is None else clock
         self._sizeof = sizeof
         self._on_evict = on_evict
         # Latest time seen, and how far time is ahead of a clock that was set back.
@@ -107,13 +107,12 @@ class Store:
         if entry is None:
             self._misses += 1
             return default
-        if entry.expires is not None:
-            now = self._clock() + self._offset
-            if not self._latest <= now < inf:
-                now = self._straighten(now)
-            self._latest = now
-            expires = entry.expires  # once more: it may have been replaced meanwhile
-            if expires is not None and now >= expires:
+        expires = entry.expires
+        if expires is not None:
+            now = self._clock()
+            if self._latest <= now < expires:
+                self._latest = now
+            elif self._is_over(entry, now):
                 self._forget(key, entry)
                 self._misses += 1
                 return default
@@ -154,7 +153,7 @@ class Store:
     def contains(self, key: Hashable) -> bool:
         """Say whether there is a living entry under *key*, without counting as a use."""
         entry = self._entries.get(key)
-        return entry is not None and not self._is_over(entry)
+        return entry is not None and not self._has_expired(entry)
 
     def get_many(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
         """Return a dict of those *keys* that hit, in their order.
@@ -187,7 +186,7 @@ class Store:
             entry = self._entries.get(key)
             if entry is None:
                 return False
-            if self._is_over(entry):
+            if self._has_expired(entry):
                 self._expirations += 1
                 self._remove(key)
                 return False
@@ -212,7 +211,7 @@ class Store:
         """
         with self._lock:
             mortals = [entry for entry in self._queue.in_order() if entry.expires is not None]
-            now = self._now() if mortals else 0.0
+            now = self._time(self._clock()) if mortals else 0.0
             return [
                 (entry.key, entry.value)
                 for entry in self._queue.in_order()
@@ -376,9 +375,9 @@ class Store:
         entry = self._entries.get(key)
         if entry is None:
             return None
-        is_over = self._is_over(entry)
+        has_expired = self._has_expired(entry)
         removed = self._remove(key)
-        if is_over:
+        if has_expired:
             self._expirations += 1
             return None
         return removed
@@ -397,15 +396,16 @@ class Store:
     def _forget(self, key: Hashable, entry: _Entry) -> None:
         """Remove *entry*, which was seen to have expired, unless it was replaced since."""
         with self._lock:
-            if self._entries.get(key) is entry and self._is_over(entry):
+            if self._entries.get(key) is entry and self._has_expired(entry):
                 self._expirations += 1
                 self._remove(key)
 
-    def _is_over(self, entry: _Entry) -> bool:
-        if entry.expires is None:
-            return False
-        now = self._now()
-        expires = entry.expires  # once more: it may have been replaced meanwhile
+    def _has_expired(self, entry: _Entry) -> bool:
+        return entry.expires is not None and self._is_over(entry, self._clock())
+
+    def _is_over(self, entry: _Entry, now: float) -> bool:
+        now = self._time(now)
+        expires = entry.expires  # only now: it may have been replaced meanwhile
         return expires is not None and now >= expires
 
     def _announce(self, gone: list[_Entry]) -> None:
@@ -429,23 +429,25 @@ class Store:
 
     def _expiry(self, ttl: float | None) -> float | None:
         ttl = self._default_ttl if ttl is None else _lifetime("ttl", ttl)
-        return None if ttl is None or ttl == inf else self._now() + ttl
+        return None if ttl is None or ttl == inf else self._time(self._clock()) + ttl
 
-    def _now(self) -> float:
-        now = self._clock() + self._offset
-        if not self._latest <= now < inf:
-            now = self._straighten(now)
-        self._latest = now
-        return now
+    def _time(self, reading: float) -> float:
+        """Return the time, given what the clock says."""
+        if not self._latest <= reading < inf:
+            if not -inf < reading < inf:
+                msg = f"clock must return a finite number of seconds, not {reading!r}"
+                raise ValueError(msg)
+            if reading < self._latest - _JITTER_S:
+                self._set_forward(self._latest - reading)
+            return self._latest
+        self._latest = reading
+        return reading
 
-    def _straighten(self, now: float) -> float:
-        """Return the time, given a reading that lies before the latest one or is no time."""
-        if not -inf < now < inf:
-            msg = f"clock must return a finite number of seconds, not {now!r}"
-            raise ValueError(msg)
-        if now < self._latest - _JITTER_S:
-            self._offset += self._latest - now
-        return self._latest
+    def _set_forward(self, seconds: float) -> None:
+        """Make up for a clock that was set back. It costs a hit nothing as long as none was."""
+        self._offset += seconds
+        clock, offset = self._given_clock, self._offset
+        self._clock = lambda: clock() + offset
 
     def _hit_locked(self, entry: _Entry) -> None:
         with self._lock:
