@@ -3,7 +3,8 @@
 # A slab of entries, which also form the eviction queues, is found through a table of 64-bit slots:
 # the upper half of a slot is the entry's tag, 32 bits of its mixed hash, the lower half its index
 # in the slab, and 0 is an empty slot. Probing is linear and starts where the tag's upper bits say,
-# so the table can grow and close gaps without looking at an entry.
+# so the table can grow and close gaps without looking at an entry. What only evictions need lies
+# beside the slab.
 #
 # Code of others runs when keys are compared, callbacks are called or an object loses its last
 # reference. The first two are followed by a look at ``version``, which every change of structure
@@ -36,6 +37,9 @@ cdef extern from *:
     #define TG_LIKELY(truth) __builtin_expect(!!(truth), 1)
 
     #define MOST_ENTRIES ((int64_t)1 << 30)
+    /* The upper bit of a link between entries, which no number of an entry needs, is a flag. */
+    #define FLAG ((uint32_t)1 << 31)
+    #define LINK (FLAG - 1)
     #define MOST_BYTES ((int64_t)1 << 62)
     /* As in cores.store: what lies further behind is a clock that was set back. */
     #define JITTER_S 1.0
@@ -99,6 +103,8 @@ cdef extern from *:
     ctypedef int (*inquiry)(PyObject*) noexcept
     const double INFINITY
     const double JITTER_S
+    const uint32_t FLAG
+    const uint32_t LINK
     const int64_t MOST_ENTRIES
     const int64_t MOST_BYTES
     const bint TG_FREE_THREADED
@@ -159,20 +165,19 @@ cdef enum:
     MAIN = 0
     SMALL = 1
     FIRST = 2
+    LINE = 64
     # Results of compare.
     DIFFERENT = 0
     EQUAL = 1
     RESTART = 2
-    # Flags in Entry.state; one bit is enough to count uses (see cores.store).
-    WAS_USED = 1
-    IN_MAIN = 2
 
+# Two to a line of the processor's cache.
 cdef struct Entry:
-    PyObject* key  # NULL: free, and next is the next free entry
+    PyObject* key  # NULL: free, and newer is the next free entry
     PyObject* value
     double expires
-    uint32_t tag
-    uint32_t state
+    # The neighbours in a queue. Flags of S3-FIFO: older says whether the entry was used (one bit
+    # is enough, see cores.store), newer, of all in that queue, that it is the one of new entries.
     uint32_t older
     uint32_t newer
 
@@ -213,8 +218,10 @@ A ``Store`` can be neither copied nor pickled.
 """
 
     cdef Entry* entries
+    cdef void* slab  # the memory of entries, which start where a line of the cache does
     cdef uint64_t* slots
-    cdef int64_t* sizes  # beside the slab, and only with max_bytes
+    cdef uint32_t* tags
+    cdef int64_t* sizes  # only with max_bytes
     cdef uint32_t mask
     cdef uint32_t shift
     cdef bint is_lru
@@ -690,10 +697,10 @@ cdef list snapshot(Store self, uint32_t width):
         if count == self.count:
             break
     for head in range(SMALL, MAIN - 1, -1):
-        at = self.entries[head].newer
+        at = self.entries[head].newer & LINK
         while at != <uint32_t>head:
             entry = self.entries + at
-            at = entry.newer
+            at = entry.newer & LINK
             if time < entry.expires:
                 Py_INCREF(<object>entry.key)
                 PyList_SET_ITEM(living, used, entry.key)
@@ -821,9 +828,8 @@ cdef inline void fill(
     entry.key = <PyObject*>key
     entry.value = <PyObject*>value
     entry.expires = expires
-    entry.tag = <uint32_t>tag
-    entry.state = IN_MAIN if self.is_lru or is_ghost(self, tag) else 0
-    join_queue(self, at)
+    self.tags[at] = <uint32_t>tag
+    join_queue(self, at, 0 if self.is_lru or is_ghost(self, tag) else FLAG)
     self.version += 1
 
 
@@ -835,9 +841,10 @@ cdef void supersede(
     cdef Entry* entry = self.entries + at
     cdef PyObject* old_key = entry.key
     cdef PyObject* old_value = entry.value
+    cdef uint32_t old = slot_of(self, at)
     # Before the gap is closed, which may lie on the way; there is always a free slot more.
     self.slots[position] = tag << 32 | at
-    close_gap(self, slot_of(self, <uint64_t>entry.tag << 32 | at))
+    close_gap(self, old)
     leave_queue(self, at)
     self.evictions += 1
     fill(self, at, key, value, expires, tag)
@@ -874,7 +881,7 @@ cdef int make_room(Store self, uint32_t entries, int64_t size, list gone) except
         gone.append(<object>self.entries[at].key)
         gone.append(<object>self.entries[at].value)
         self.evictions += 1
-        remove(self, at, slot_of(self, <uint64_t>self.entries[at].tag << 32 | at))
+        remove(self, at, slot_of(self, at))
     return 0
 
 
@@ -891,24 +898,24 @@ cdef int announce(Store self, list gone) except -1:
 # ---- the eviction queues
 
 
-cdef inline void join_queue(Store self, uint32_t at) noexcept:
+cdef inline void join_queue(Store self, uint32_t at, uint32_t is_new) noexcept:
+    """Add an entry to the main queue, or to that of new entries if *is_new* is FLAG."""
     cdef Entry* entry = self.entries + at
-    cdef uint32_t head = MAIN
-    if not entry.state & IN_MAIN:
-        head = SMALL
-        self.small_count += 1
-    entry.newer = head
+    cdef uint32_t head = is_new >> 31  # MAIN or SMALL
+    self.small_count += head
+    entry.newer = head | is_new
     entry.older = self.entries[head].older
-    self.entries[entry.older].newer = at
+    self.entries[entry.older].newer = at | is_new
     self.entries[head].older = at
 
 
 cdef inline void leave_queue(Store self, uint32_t at) noexcept:
-    cdef Entry* entry = self.entries + at
-    self.entries[entry.older].newer = entry.newer
-    self.entries[entry.newer].older = entry.older
-    if not entry.state & IN_MAIN:
-        self.small_count -= 1
+    cdef uint32_t newer = self.entries[at].newer
+    cdef uint32_t older = self.entries[at].older & LINK
+    cdef Entry* next = self.entries + (newer & LINK)
+    self.entries[older].newer = newer
+    next.older = older | next.older & FLAG
+    self.small_count -= newer >> 31
 
 
 cdef inline void use(Store self, uint32_t at) noexcept:
@@ -923,7 +930,7 @@ cdef inline void use(Store self, uint32_t at) noexcept:
             entries[entry.older].newer = at
             entries[MAIN].older = at
     else:
-        entry.state |= WAS_USED
+        entry.older |= FLAG
 
 
 cdef inline uint32_t victim(Store self) noexcept:
@@ -941,17 +948,16 @@ cdef inline uint32_t s3_victim(Store self) noexcept:
     while True:
         at = self.entries[MAIN].newer
         if at == MAIN or <uint64_t>self.small_count * 10 >= self.count:
-            at = self.entries[SMALL].newer
+            at = self.entries[SMALL].newer & LINK
             if at == SMALL:
                 return MISSING
         entry = self.entries + at
-        if not entry.state & WAS_USED:
-            if not entry.state & IN_MAIN:
-                remember(self, entry.tag)
+        if not entry.older & FLAG:
+            if entry.newer & FLAG:
+                remember(self, self.tags[at])
             return at
         leave_queue(self, at)
-        entry.state = IN_MAIN
-        join_queue(self, at)
+        join_queue(self, at, 0)
 
 
 cdef inline bint is_ghost(Store self, uint64_t tag) noexcept:
@@ -993,9 +999,9 @@ cdef inline uint32_t gap_for(Store self, uint64_t tag) noexcept:
     return at
 
 
-cdef inline uint32_t slot_of(Store self, uint64_t slot) noexcept:
-    cdef uint32_t at = home_of(self, slot >> 32)
-    while self.slots[at] != slot:
+cdef inline uint32_t slot_of(Store self, uint32_t entry) noexcept:
+    cdef uint32_t at = home_of(self, self.tags[entry])
+    while <uint32_t>self.slots[at] != entry:
         at = (at + 1) & self.mask
     return at
 
@@ -1027,10 +1033,15 @@ cdef int grow(Store self) except -1:
     cdef uint64_t at
     cdef uint64_t* slots
     cdef void* memory
+    cdef Entry* aligned
     entries = min(max(entries, <uint64_t>8), <uint64_t>self.max_entries)
     while size * 5 < entries * 8:
         size *= 2
         shift -= 1
+    memory = PyMem_RawRealloc(self.tags, (entries + FIRST) * sizeof(uint32_t))
+    if memory == NULL:
+        raise MemoryError
+    self.tags = <uint32_t*>memory
     if self.counts_bytes:
         memory = PyMem_RawRealloc(self.sizes, (entries + FIRST) * sizeof(int64_t))
         if memory == NULL:
@@ -1039,16 +1050,15 @@ cdef int grow(Store self) except -1:
     slots = <uint64_t*>PyMem_RawCalloc(size, sizeof(uint64_t))
     if slots == NULL:
         raise MemoryError
-    if self.room == FIRST:
-        memory = PyMem_RawMalloc((entries + FIRST) * sizeof(Entry))
-        if memory != NULL:
-            memcpy(memory, self.heads, sizeof(self.heads))
-    else:
-        memory = PyMem_RawRealloc(self.entries, (entries + FIRST) * sizeof(Entry))
+    memory = PyMem_RawMalloc((entries + FIRST) * sizeof(Entry) + LINE - 1)
     if memory == NULL:
         PyMem_RawFree(slots)
         raise MemoryError
-    self.entries = <Entry*>memory
+    aligned = <Entry*>((<size_t>memory + LINE - 1) & ~<size_t>(LINE - 1))
+    memcpy(aligned, self.entries, self.room * sizeof(Entry))
+    PyMem_RawFree(self.slab)
+    self.slab = memory
+    self.entries = aligned
     for old in range(<uint64_t>self.mask + 1):
         if self.slots[old] != 0:
             at = self.slots[old] >> 32 >> shift
@@ -1070,8 +1080,10 @@ cdef void make_empty(Store self) noexcept:
     self.heads[MAIN].older = self.heads[MAIN].newer = MAIN
     self.heads[SMALL].older = self.heads[SMALL].newer = SMALL
     self.entries = self.heads
+    self.slab = NULL
     self.no_slot = 0
     self.slots = &self.no_slot
+    self.tags = NULL
     self.sizes = NULL
     self.mask = 0
     self.shift = 32
@@ -1086,21 +1098,23 @@ cdef void make_empty(Store self) noexcept:
 cdef void release(Store self) noexcept:
     """Become empty, then let go of all that was held."""
     cdef Entry* entries = self.entries
+    cdef void* slab = self.slab
     cdef uint64_t* slots = self.slots
+    cdef uint32_t* tags = self.tags
     cdef int64_t* sizes = self.sizes
     cdef uint64_t* ghosts = self.ghosts
     cdef uint32_t made = self.made
-    cdef uint32_t room = self.room
     cdef uint32_t at
     make_empty(self)
     for at in range(FIRST, made):
         if entries[at].key != NULL:
             Py_DECREF(<object>entries[at].key)
             Py_DECREF(<object>entries[at].value)
-    if room != FIRST:
-        PyMem_RawFree(entries)
+    PyMem_RawFree(tags)
+    PyMem_RawFree(sizes)
+    if slab != NULL:
+        PyMem_RawFree(slab)
         PyMem_RawFree(slots)
-        PyMem_RawFree(sizes)
         PyMem_RawFree(ghosts)
 
 
