@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -167,10 +168,23 @@ def test_without_the_gil_a_hit_is_recorded_under_the_lock(
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     store = Store(2)
     store.set_many({"a": 1, "b": 2})
-    with interrupted("call", "_hit_locked", lambda: None):
+    with interrupted("call", "hit_locked", lambda: None):
         assert store.get("a") == 1
     store["c"] = 3
     assert store.items() == [("a", 1), ("c", 3)]
+
+
+@pytest.mark.parametrize("policy", ["lru", "s3fifo"])
+def test_without_the_gil_a_store_goes_with_its_last_reference(
+    monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    store = Store(policy=policy)
+    store["key"] = 1
+    assert store["key"] == 1
+    dropped = weakref.ref(store)
+    del store
+    assert dropped() is None
 
 
 def test_with_the_gil_a_hit_is_recorded_without_the_lock(

@@ -143,7 +143,9 @@ class Store:
         """Remove all entries. The statistics go on."""
         entries: dict[Hashable, _Entry] = {}
         queue = self._policy()
-        hit: Callable[[_Entry], None] = queue.hit if _has_gil() else self._hit_locked
+        hit: Callable[[_Entry], None] = queue.hit
+        if not _has_gil():
+            hit = _under_lock(self._lock, hit)
         with self._lock:
             gone = getattr(self, "_entries", None), getattr(self, "_queue", None)
             self._entries, self._queue, self._hit, self._bytes = entries, queue, hit, 0
@@ -449,10 +451,6 @@ class Store:
         clock, offset = self._given_clock, self._offset
         self._clock = lambda: clock() + offset
 
-    def _hit_locked(self, entry: _Entry) -> None:
-        with self._lock:
-            self._queue.hit(entry)
-
 
 class _Entry:
     __slots__ = ("dead", "expires", "hash", "is_main", "key", "size", "value", "was_used")
@@ -560,6 +558,16 @@ class _S3Fifo:
 
 
 _MISSING = object()
+
+
+def _under_lock(lock: RLock, hit: Callable[[_Entry], None]) -> Callable[[_Entry], None]:
+    """Return *hit* with the lock around it. As a method it would make the store hold itself."""
+
+    def hit_locked(entry: _Entry) -> None:
+        with lock:
+            hit(entry)
+
+    return hit_locked
 
 
 def _has_gil() -> bool:
