@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import cores.store
 import fastpath_ext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.fixture(scope="session", params=["pure", "compiled"])
@@ -35,3 +39,25 @@ def compiled_store_class() -> type:
     if os.environ.get("THRIFTGATE_REQUIRE_EXTENSIONS", "0") not in {"", "0"}:  # pragma: no cover
         pytest.fail(f"the compiled engine is required, but: {fastpath_ext.reason}")
     pytest.skip(f"no compiled engine: {fastpath_ext.reason}")  # pragma: no cover
+
+
+@pytest.fixture(scope="session")
+def assert_consistent() -> Callable[[Any, int], None]:
+    """Return a check, from outside, that the parts of a store agree and that it still works."""
+
+    def check(store: Any, most: int) -> None:
+        items = store.items()
+        assert len(items) == len(store) == store.stats()["entries"] <= most
+        for key, value in items:
+            assert store.get(key) is value
+        for key, value in items:
+            assert store.pop(key) is value
+        assert len(store) == store.stats()["bytes"] == 0
+        for number in range(2 * most):
+            store.set(number, number, size=1)
+            assert store.get(number) == number
+            assert len(store) <= most
+        store.clear()
+        assert store.items() == []
+
+    return check
