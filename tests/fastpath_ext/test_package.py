@@ -127,5 +127,13 @@ def test_import_loads_nothing_else_from_disk() -> None:
     assert run(code) == expected
 
 
+def test_import_leaves_the_lock_of_the_interpreter_as_it_was() -> None:
+    code = (
+        "import json, sys; look = getattr(sys, '_is_gil_enabled', bool); before = look();"
+        "import fastpath_ext; print(json.dumps(before == look()))"
+    )
+    assert run(code) is True
+
+
 def fastpath_ext_is_built() -> bool:
     return importlib.util.find_spec("fastpath_ext._extension") is not None

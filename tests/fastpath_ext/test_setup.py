@@ -69,10 +69,8 @@ def test_without_a_compiler_the_wheel_is_made_and_the_build_says_so(
 ) -> None:
     status, output, names = build()
     assert status == 0, output
-    assert (
-        "fastpath_ext._extension is not built, so thriftgate will run its pure-Python path: "
-        in (output)
-    )
+    said = "fastpath_ext._extension is not built, so thriftgate will run its pure-Python path: "
+    assert said in output
     assert code_in(names) == PURE
 
 
