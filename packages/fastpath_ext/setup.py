@@ -38,7 +38,8 @@ LINK = [
 MACROS = [("CYTHON_COMPRESS_STRINGS", "0"), ("CYTHON_VECTORCALL_TPNEW", "0")]
 DIRECTIVES = {"binding": False, "auto_pickle": False}
 if SANITIZE:
-    COMPILE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
+    # An interpreter's own flags may say that signed numbers wrap; another's do not.
+    COMPILE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-fno-wrapv"]
     COMPILE, LINK = [*COMPILE, "-fsanitize=address,undefined"], ["-fsanitize=address,undefined"]
 if TRACE:
     COMPILE, LINK = ["-O1", "-g"], []
