@@ -36,9 +36,10 @@ VERBS = {
     "lint": ("ruff's checks and format, and the import contracts", ["lint"]),
     "types": ("mypy --strict", ["types"]),
     "budget": ("start-up instruction counts against the committed baseline", ["run"]),
+    "sanitize": ("hunt for memory faults, leaks and races in the compiled code", ["sanitize"]),
     "live": ("tests against a real Home Assistant", ["test"]),
     "bench": ("comparisons with peers, one table or all: bench [TABLE...]", ["build"]),
-    "ci": ("lint, types, test, budget and live: what CI runs", ["lint", "types"]),
+    "ci": ("lint, types, test, budget, live and sanitize: what CI runs", ["lint", "types"]),
 }
 INTERRUPTED = 130
 

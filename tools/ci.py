@@ -1,4 +1,4 @@
-"""Run everything that must hold before a change is merged: lint, types, test, budget, live."""
+"""Run all that must hold before a change is merged: lint, types, test, budget, live, sanitize."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tools.test import is_compiled
 ROOT = Path(__file__).resolve().parent.parent
 SKIPPED = 77  # a tool's way to say that this machine lacks what it needs
 NO_EXTENSION = "only both paths cover everything, and the extension is not compiled here"
+NOT_COMPILED = "it is about the compiled code, and the extension is not compiled here"
 NO_COUNTER = "nothing here counts instructions (no hardware counters, no valgrind)"
 
 
@@ -35,6 +36,7 @@ def main() -> int:
         "coverage": ["tools.coverage"] if compiled else NO_EXTENSION,
         "budget": ["tools.budget"] if counter() else NO_COUNTER,
         "live": ["tools.live"],
+        "sanitize": ["tools.sanitize", "--quick"] if compiled else NOT_COMPILED,
     }
     results = []
     for name, step in steps.items():

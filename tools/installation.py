@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 TAIL = 12  # lines of an installer's output that are shown when its failure has no known cause
@@ -59,10 +59,17 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def run(what: str, command: Sequence[str], log: Path, folder: Path | None = None) -> None:
+def run(
+    what: str,
+    command: Sequence[str],
+    log: Path,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     """Run an installer, showing what it does and for how long.
 
-    Its output goes to `log`. Raises PreparationError with the cause in words when it fails.
+    Its output goes to `log`, and `environment` adds to its own. Raises PreparationError with the
+    cause in words when it fails.
     """
     # An index asking for a password would wait for ever behind a captured output, and --user
     # (a common setting of distributions) is refused inside a virtual environment.
@@ -75,7 +82,7 @@ def run(what: str, command: Sequence[str], log: Path, folder: Path | None = None
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=os.environ | settings,
+            env=os.environ | settings | dict(environment or {}),
         )
     try:
         _watch(process, what, log, start)

@@ -111,7 +111,7 @@ def project(tmp_path: Path) -> Project:
 def test_help_lists_every_verb_and_installs_nothing(project: Project) -> None:
     done = project.start("--help")
     assert done.returncode == 0
-    for verb in ("run", "test", "lint", "types", "budget", "live", "ci"):
+    for verb in ("run", "test", "lint", "types", "budget", "sanitize", "live", "ci"):
         assert f"\n  {verb} " in done.stdout
     assert "bench" not in done.stdout  # there is no table here
     assert not (project.root / ".venv").exists()
@@ -129,7 +129,10 @@ def test_no_argument_shows_the_help_and_fails(project: Project) -> None:
         (["tset"], "dev.py has no verb 'tset'; did you mean test?"),
         (
             ["zzz"],
-            "dev.py has no verb 'zzz'; it knows run, test, lint, types, budget, live, ci.",
+            (
+                "dev.py has no verb 'zzz'; it knows run, test, lint, types, budget, sanitize,"
+                " live, ci."
+            ),
         ),
         (["--hlep"], "dev.py has no option '--hlep'; did you mean --help?"),
         (
@@ -470,7 +473,7 @@ def test_ci_runs_every_step_and_sums_up(project: Project, status: int, word: str
     (project.root / "tools" / "test.py").write_text("def is_compiled(environment): return False\n")
     project.tool("types", status)
     done = project.start("ci", PATH=str(project.programs))  # so there is no valgrind
-    summary = [line.split()[:2] for line in done.stdout.splitlines()[-6:]]
+    summary = [line.split()[:2] for line in done.stdout.splitlines()[-7:]]
     assert summary == [
         ["lint", "passed"],
         ["types", word],
@@ -478,5 +481,6 @@ def test_ci_runs_every_step_and_sums_up(project: Project, status: int, word: str
         ["coverage", "skipped"],
         ["budget", "skipped"],
         ["live", "passed"],
+        ["sanitize", "skipped"],
     ]
     assert done.returncode == (word == "failed")

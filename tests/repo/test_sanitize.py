@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tools import installation, sanitize, sanitize_build
+from tools.sanitize_build import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the logs out of the checkout."""
+    monkeypatch.setattr(sanitize, "FOLDER", tmp_path)
+    monkeypatch.setattr(sanitize, "ROOT", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def session() -> sanitize.Session:
+    return sanitize.Session(seconds=0, seed=5, python=None)
+
+
+def raising(error: Exception) -> Callable[[sanitize.Session], str]:
+    def step(session: sanitize.Session) -> str:
+        raise error
+
+    return step
+
+
+def compiler(folder: Path, script: str) -> str:
+    file = folder / "compiler"
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+    return str(file)
+
+
+def test_a_fault_is_shown_and_fails(session: sanitize.Session) -> None:
+    session.perform("contracts", lambda _: "12 passed")
+    assert session.status == 0
+    session.perform("fuzz", raising(sanitize.FaultError("a report\nof two lines")))
+    assert session.status == 1
+    assert session.faults == ["---- fuzz\na report\nof two lines"]
+    assert session.outcomes["fuzz"]["detail"] == "a report"
+
+
+def test_a_build_that_fails_is_a_fault(session: sanitize.Session) -> None:
+    session.perform("contracts", raising(installation.PreparationError("no")))
+    assert session.status == 1
+
+
+def test_only_missing_sanitizers_skip_it_all(session: sanitize.Session) -> None:
+    session.perform("contracts", lambda _: "")
+    session.perform("free-threaded", raising(UnavailableError("none")))
+    assert session.status == 0
+    session.perform("contracts", raising(UnavailableError("no libasan")))
+    assert session.status == sanitize.SKIPPED
+    assert session.outcomes["contracts"]["detail"] == "no libasan"
+
+
+def test_output_of_a_command_is_kept_and_its_end_shown(folder: Path) -> None:
+    command = [sys.executable, "-c", "print('begin'); print('planted'); raise SystemExit(3)"]
+    with pytest.raises(sanitize.FaultError) as caught:
+        sanitize.run("it", command, {})
+    assert str(caught.value) == "it ended with status 3; the end of it.log:\nbegin\nplanted"
+    assert (folder / "it.log").read_text() == "begin\nplanted\n"
+
+
+def test_a_command_that_hangs_is_ended_with_all_that_it_started() -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'], stdin={})"
+    command = [sys.executable, "-c", code.format("subprocess.PIPE")]
+    with pytest.raises(sanitize.FaultError, match=r"^it hangs: it was still running after 0 s; "):
+        sanitize.run("it", command, {}, limit=0.01)
+
+
+def test_what_finds_nothing_proves_nothing() -> None:
+    said = "a planted fault, 'overflow', is "
+    with pytest.raises(sanitize.FaultError, match=f"^{said}not found: what finds nothing here"):
+        sanitize.require("overflow", lambda: None)
+
+    def find() -> None:
+        msg = "another fault"
+        raise sanitize.FaultError(msg)
+
+    with pytest.raises(sanitize.FaultError, match=f"^{said}reported as something else:\nanother"):
+        sanitize.require("overflow", find)
+    sanitize.require("another fault", find)
+
+
+def test_a_report_is_a_fault_even_if_the_command_succeeds(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sanitize_build, "sanitizer_settings", lambda reports: {"REPORTS": str(reports)}
+    )
+    write = "import os; open(os.environ['REPORTS'] + '/address.1', 'w').write('heap-use')"
+    with pytest.raises(sanitize.FaultError, match=r"^a sanitizer reports:\nheap-use\n$"):
+        sanitize.sanitized("it", folder, [sys.executable, "-c", write], {})
+    # The report of an earlier command is none of the next one's.
+    assert sanitize.sanitized("it", folder, [sys.executable, "-c", "print(7)"], {}) == "7\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the sanitizers are used on Linux only")
+@pytest.mark.parametrize(
+    ("script", "complaint"),
+    [
+        ("echo clang version 14", "is clang, whose libasan cannot be preloaded like gcc's"),
+        ('echo "${1#-print-file-name=}"', "has no libasan.so; Debian ships it with gcc"),
+    ],
+)
+def test_a_compiler_without_sanitizers_is_explained(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, script: str, complaint: str
+) -> None:
+    monkeypatch.setenv("CC", compiler(folder, script))
+    with pytest.raises(UnavailableError, match=re.escape(complaint)):
+        sanitize_build.preloaded()
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(UnavailableError, match=r"^no C compiler 'no-such-compiler'; on Debian: "):
+        sanitize_build.preloaded()
+
+
+def test_no_free_threaded_python_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UnavailableError, match=r"^no free-threaded Python was found; get one"):
+        sanitize.free_threaded_python(None)
+    with pytest.raises(sanitize.FaultError, match=r"^nowhere is not a free-threaded Python$"):
+        sanitize.free_threaded_python("nowhere")
