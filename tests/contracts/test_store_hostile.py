@@ -326,6 +326,35 @@ def test_destructor_of_a_value_may_use_the_store(
     assert_consistent(store_class(3, max_bytes=3, policy=policy), 3)
 
 
+def test_destructor_may_use_a_store_that_is_initialised_again(
+    store_class: Any, policy: str
+) -> None:
+    class Returning:
+        def __del__(self) -> None:
+            store["again"] = 1
+
+    store = store_class(policy="lru" if policy == "s3fifo" else "s3fifo")
+    store["key"] = Returning()
+    store.__init__(2, policy=policy, max_bytes=100, sizeof=lambda _: 7)
+    assert store.items() == [("again", 1)]
+    assert store.stats()["bytes"] == 7
+    store.set_many(dict.fromkeys("abc", 1))
+    assert len(store) == 2
+    assert store.stats()["bytes"] == 14
+
+
+def test_on_evict_may_initialise_the_store_again(store_class: Any) -> None:
+    store = store_class(2, on_evict=lambda key, value: gone.append(key) or store.__init__(2))
+    gone: list[object] = []
+    store.set_many({"a": 1, "b": 2})
+    store.resize(1)
+    assert gone == ["a"]
+    store.__init__(3, on_evict=lambda key, value: gone.append(key) or store.__init__(2))
+    store.set_many({"c": 1, "d": 2, "e": 3})
+    store.resize(1)
+    assert gone == ["a", "c", "d"]
+
+
 # ---- memory
 
 

@@ -411,9 +411,10 @@ class Store:
         return expires is not None and now >= expires
 
     def _announce(self, gone: list[_Entry]) -> None:
-        if self._on_evict is not None:
+        on_evict = self._on_evict  # which its own code may replace
+        if on_evict is not None:
             for entry in gone:
-                self._on_evict(entry.key, entry.value)
+                on_evict(entry.key, entry.value)
 
     def _measure(self, key: Hashable, value: Any, size: int | None) -> int:
         name = "size"

@@ -181,6 +181,15 @@ cdef struct Entry:
     uint32_t older
     uint32_t newer
 
+cdef struct Contents:
+    Entry* entries  # NULL: there are none
+    void* slab
+    uint64_t* slots
+    uint32_t* tags
+    int64_t* sizes
+    uint64_t* ghosts
+    uint32_t made
+
 
 @cython.trashcan(True)
 cdef class Store:
@@ -306,19 +315,23 @@ A ``Store`` can be neither copied nor pickled.
         check_callable(b"clock", clock)
         check_callable(b"sizeof", size_of)
         check_callable(b"on_evict", on_evict)
-        release(self)
+        cdef bint is_lru = is_text(policy, b"lru")
+        # Empty, and with all that decides about entries, before anything is let go: what an object
+        # does when it goes already finds the new store.
+        cdef Contents old = take_contents(self)
         self.max_entries = entries
         self.counts_bytes = max_bytes is not None
         self.max_bytes = bytes_
         self.default_ttl = ttl
-        self.is_lru = is_text(policy, b"lru")
-        self.clock = None if is_system_clock(clock) else clock
-        self.size_of = size_of
-        self.on_evict = on_evict
-        self.is_watched = self.counts_bytes or on_evict is not None
+        self.is_lru = is_lru
         self.latest = self.offset = 0
         self.second = -1
         self.hits = self.misses = self.expirations = self.evictions = 0
+        self.is_watched = self.counts_bytes or on_evict is not None
+        self.clock = None if is_system_clock(clock) else clock
+        self.size_of = size_of
+        self.on_evict = on_evict
+        let_go(old)
 
     def __dealloc__(self):
         release(self)
@@ -887,10 +900,11 @@ cdef int make_room(Store self, uint32_t entries, int64_t size, list gone) except
 
 cdef int announce(Store self, list gone) except -1:
     cdef Py_ssize_t at
-    if self.on_evict is not None:
+    cdef object on_evict = self.on_evict  # which its own code may replace
+    if on_evict is not None:
         for at in range(0, len(gone), 2):
             PyObject_CallFunctionObjArgs(
-                self.on_evict, PyList_GET_ITEM(gone, at), PyList_GET_ITEM(gone, at + 1), NULL
+                on_evict, PyList_GET_ITEM(gone, at), PyList_GET_ITEM(gone, at + 1), NULL
             )
     return 0
 
@@ -1095,27 +1109,38 @@ cdef void make_empty(Store self) noexcept:
     self.version += 1
 
 
+cdef Contents take_contents(Store self) noexcept:
+    """Become empty."""
+    cdef Contents old
+    # An attempt to grow that failed may have left tags and sizes, and no slab.
+    old.slab = self.slab
+    old.entries = self.entries if self.slab != NULL else NULL
+    old.slots = self.slots if self.slab != NULL else NULL
+    old.tags = self.tags
+    old.sizes = self.sizes
+    old.ghosts = self.ghosts
+    old.made = self.made
+    make_empty(self)
+    return old
+
+
+cdef void let_go(Contents old) noexcept:
+    cdef uint32_t at
+    if old.entries != NULL:
+        for at in range(FIRST, old.made):
+            if old.entries[at].key != NULL:
+                Py_DECREF(<object>old.entries[at].key)
+                Py_DECREF(<object>old.entries[at].value)
+    PyMem_RawFree(old.slab)
+    PyMem_RawFree(old.slots)
+    PyMem_RawFree(old.tags)
+    PyMem_RawFree(old.sizes)
+    PyMem_RawFree(old.ghosts)
+
+
 cdef void release(Store self) noexcept:
     """Become empty, then let go of all that was held."""
-    cdef Entry* entries = self.entries
-    cdef void* slab = self.slab
-    cdef uint64_t* slots = self.slots
-    cdef uint32_t* tags = self.tags
-    cdef int64_t* sizes = self.sizes
-    cdef uint64_t* ghosts = self.ghosts
-    cdef uint32_t made = self.made
-    cdef uint32_t at
-    make_empty(self)
-    for at in range(FIRST, made):
-        if entries[at].key != NULL:
-            Py_DECREF(<object>entries[at].key)
-            Py_DECREF(<object>entries[at].value)
-    PyMem_RawFree(tags)
-    PyMem_RawFree(sizes)
-    if slab != NULL:
-        PyMem_RawFree(slab)
-        PyMem_RawFree(slots)
-        PyMem_RawFree(ghosts)
+    let_go(take_contents(self))
 
 
 cdef int traverse(PyObject* store, visitproc visit, void* arg) noexcept:
