@@ -10,10 +10,13 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
 
 PURE, REQUIRED, SANITIZE, TRACE = (
     os.environ.get(f"THRIFTGATE_{name}", "0") not in {"", "0"}
@@ -27,13 +30,16 @@ COMPILE = [
     *("-O3", "-g0", "-fvisibility=hidden", "-ffunction-sections", "-fdata-sections"),
     *("-fno-asynchronous-unwind-tables", "-fno-stack-protector", "-fno-tree-vectorize"),
     *("-fno-align-functions", "-fno-align-jumps", "-fno-align-loops", "-fno-align-labels"),
-    *("-freorder-blocks-algorithm=simple", "-fno-inline-small-functions"),
+    "-fno-inline-small-functions",
 ]
 LINK = [
     *("-Wl,--gc-sections", "-Wl,-O1", "-Wl,--hash-style=gnu", "-Wl,--build-id=none", "-Wl,-s"),
     # Code and data follow each other in the file, without gaps up to the next page.
-    *("-Wl,-z,noseparate-code", "-Wl,-z,common-page-size=64"),
+    "-Wl,-z,common-page-size=64",
 ]
+# Not every compiler knows these, and one that does not refuses to work.
+COMPILE_IF_KNOWN = ["-freorder-blocks-algorithm=simple"]
+LINK_IF_KNOWN = ["-Wl,-z,noseparate-code"]
 # The second is code for making objects faster that are made once.
 MACROS = [("CYTHON_COMPRESS_STRINGS", "0"), ("CYTHON_VECTORCALL_TPNEW", "0")]
 DIRECTIVES = {"binding": False, "auto_pickle": False}
@@ -53,6 +59,8 @@ class BuildExtension(build_ext):
     def build_extension(self, ext: Extension) -> None:
         """Build *ext*; setuptools itself forgives only some of the errors."""
         try:
+            if not (SANITIZE or TRACE):
+                self._add_what_is_known(ext)
             super().build_extension(ext)
         except Exception as error:
             if REQUIRED:
@@ -61,6 +69,18 @@ class BuildExtension(build_ext):
                 f"{ext.name} is not built, so thriftgate will run its pure-Python path: {error}",
                 file=sys.stderr,
             )
+
+    def _add_what_is_known(self, ext: Extension) -> None:
+        with TemporaryDirectory() as folder:
+            source, target = f"{folder}/empty.c", f"{folder}/empty.so"
+            Path(source).touch()
+            objects = self.compiler.compile([source], "/")
+            with suppress(CompileError):
+                self.compiler.compile([source], "/", extra_postargs=COMPILE_IF_KNOWN)
+                ext.extra_compile_args = [*ext.extra_compile_args, *COMPILE_IF_KNOWN]
+            with suppress(LinkError):
+                self.compiler.link_shared_object(objects, target, extra_postargs=LINK_IF_KNOWN)
+                ext.extra_link_args = [*ext.extra_link_args, *LINK_IF_KNOWN]
 
     def copy_extensions_to_source(self) -> None:
         """Copy into the source tree what has been built, for an editable installation."""

@@ -61,6 +61,45 @@ def code_in(names: list[str]) -> list[str]:
     return sorted(name for name in names if ".dist-info/" not in name)
 
 
+# Stands in for a compiler: notes what it is to do, and makes a file that has the name of a result.
+COMPILER = """\
+#!/bin/sh
+echo "$@" >> "$0.notes"
+for word; do
+    case "$word" in {unknown}) echo "unknown option" >&2; exit 1 ;; esac
+    test "$before" = -o && : > "$word"
+    before=$word
+done
+"""
+OPTIONAL = {"-freorder-blocks-algorithm=simple", "-Wl,-z,noseparate-code"}
+
+
+@pytest.mark.parametrize(
+    ("unknown", "used"),
+    [
+        ("none", OPTIONAL),
+        ("-freorder-blocks-*", {"-Wl,-z,noseparate-code"}),
+        ("-Wl,-z,noseparate-code", {"-freorder-blocks-algorithm=simple"}),
+    ],
+)
+def test_a_compiler_is_spared_the_options_that_it_does_not_know(
+    build: Callable[..., tuple[int, str, list[str]]], tmp_path: Path, unknown: str, used: set[str]
+) -> None:
+    compiler = tmp_path / "compiler"
+    compiler.write_text(COMPILER.format(unknown=unknown))
+    compiler.chmod(0o755)
+    status, output, names = build(
+        CC=str(compiler),
+        LDSHARED=f"{compiler} -shared",
+        THRIFTGATE_REQUIRE_EXTENSIONS="1",
+    )
+    assert status == 0, output
+    (module,) = set(code_in(names)) - set(PURE)
+    assert module.startswith("fastpath_ext/_extension.")
+    compiled, linked = (tmp_path / "compiler.notes").read_text().splitlines()[-2:]
+    assert {word for word in (compiled + " " + linked).split() if word in OPTIONAL} == used
+
+
 PURE = ["fastpath_ext/__init__.py", "fastpath_ext/_extension.pyi", "fastpath_ext/py.typed"]
 
 
