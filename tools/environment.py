@@ -40,10 +40,17 @@ class Environment:
         self._stamps = folder / "stamps"
         self.python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
-    def prepare(self, groups: Sequence[str], requirements: Path | None = None) -> Path:
+    def prepare(
+        self,
+        groups: Sequence[str],
+        requirements: Path | None = None,
+        *,
+        packages: bool = True,
+    ) -> Path:
         """Install what is missing and return the environment's interpreter.
 
-        `requirements` is a further file of pinned requirements, for benchmarks.
+        `requirements` is a further file of pinned requirements, for benchmarks. Without `packages`
+        the four packages are not installed in place.
         """
         sources = self._sources(requirements)
         if not self._serves_this_interpreter():
@@ -54,7 +61,7 @@ class Environment:
             installed = self._install(missing, requirements)
             self._put_stamps(kept | {name: f"{sources} {name}" for name in installed})
         builds = self._builds(sources)
-        if not self._is_stamped("packages", builds):
+        if packages and not self._is_stamped("packages", builds):
             (self._stamps / "packages").unlink(missing_ok=True)
             self._install_packages()
             self._put_stamps({"packages": builds[0]})
@@ -140,7 +147,8 @@ class Environment:
         if requirements:
             wanted += ["-r", str(requirements)]
         shown = " and ".join(groups)
-        self._pip(f"installing what {shown} needs ({len(wanted)} requirements)", wanted)
+        what = f"installing what {shown} needs ({len(wanted)} requirements)"
+        self.pip(what, "install", wanted)
         return names
 
     def _install_packages(self) -> None:
@@ -151,7 +159,7 @@ class Environment:
         if found:
             names = ", ".join(folder.name for folder in found)
             arguments = [argument for folder in found for argument in ("-e", str(folder))]
-            self._pip(f"installing {names} in place", [*editable, *arguments])
+            self.pip(f"installing {names} in place", "install", [*editable, *arguments])
         extension = self._root / "packages" / EXTENSION
         if not (extension / "pyproject.toml").is_file():
             return
@@ -163,7 +171,7 @@ class Environment:
             )
             raise PreparationError(msg)
         try:
-            self._pip(f"compiling {EXTENSION}", [*editable, "-e", str(extension)])
+            self.pip(f"compiling {EXTENSION}", "install", [*editable, "-e", str(extension)])
         except PreparationError:
             if required:
                 raise
@@ -190,13 +198,14 @@ class Environment:
         )
         installation.say(f"note: going on in pure Python, without the extension ({remedy}).")
 
-    def _pip(self, what: str, arguments: Sequence[str]) -> None:
+    def pip(self, what: str, command: str, arguments: Sequence[str]) -> None:
+        """Run one of pip's commands here, by uv where that is found."""
         uv = shutil.which("uv")
         if uv:
-            command = [uv, "pip", "install", "--python", str(self.python), *arguments]
+            words = [uv, "pip", command, "--python", str(self.python), *arguments]
         else:
-            command = [str(self.python), "-m", "pip", "install", *arguments]
-        installation.run(what, command, self._log(), self._root)
+            words = [str(self.python), "-m", "pip", command, *arguments]
+        installation.run(what, words, self._log(), self._root)
 
     def _log(self) -> Path:
         return self._folder / "installation.log"
@@ -216,6 +225,11 @@ def _included(table: dict[str, list[object]], group: str) -> Iterator[str]:
     for item in table[group]:
         if isinstance(item, dict):
             yield from _included(table, str(item["include-group"]))
+
+
+def without_switches() -> dict[str, str]:
+    """Return this process's environment without the switches of the developer's shell."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("THRIFTGATE_")}
 
 
 def _is_set(switch: str) -> bool:

@@ -64,7 +64,8 @@ def run(
     command: Sequence[str],
     log: Path,
     folder: Path | None = None,
-    environment: Mapping[str, str] | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
 ) -> None:
     """Run an installer, showing what it does and for how long.
 
@@ -82,7 +83,7 @@ def run(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=os.environ | settings | dict(environment or {}),
+            env={**environment, **settings},
         )
     try:
         _watch(process, what, log, start)
