@@ -39,6 +39,7 @@ VERBS = {
     "sanitize": ("hunt for memory faults, leaks and races in the compiled code", ["sanitize"]),
     "live": ("tests against a real Home Assistant", ["test"]),
     "bench": ("comparisons with peers, one table or all: bench [TABLE...]", ["build"]),
+    "wheels": ("wheels for both architectures of Lambda, checked and tested", ["wheels"]),
     "ci": ("lint, types, test, budget, live and sanitize: what CI runs", ["lint", "types"]),
 }
 INTERRUPTED = 130
@@ -199,6 +200,9 @@ def perform(verb: str, arguments: list[str]) -> int:
             python = bench.prepare(["build"], ROOT / f"benchmarks/requirements-{table}.txt")
             statuses.append(hand_over(python, f"benchmarks.{table}", options))
         return max(statuses)
+    if verb == "wheels":  # with a compiler of 400 MB, and without the packages that it is to build
+        own = environment.Environment(ROOT, ROOT / ".venv-wheels" / "build")
+        return hand_over(own.prepare(["wheels"], packages=False), "tools.wheels", arguments)
     python = environment.Environment(ROOT, ROOT / ".venv").prepare(VERBS[verb][1])
     return hand_over(python, f"tools.{verb}", arguments)
 

@@ -88,7 +88,8 @@ def build(
         [sys.executable, "setup.py", "build_ext", "--inplace"],
         folder / "build.log",
         folder,
-        {"THRIFTGATE_REQUIRE_EXTENSIONS": "1", "THRIFTGATE_PURE": "0", **switches},
+        environment=os.environ
+        | {"THRIFTGATE_REQUIRE_EXTENSIONS": "1", "THRIFTGATE_PURE": "0", **switches},
     )
     return folder / "src"
 

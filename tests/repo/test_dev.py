@@ -44,6 +44,7 @@ run = [{ include-group = "build" }, "stub-run==1"]
 test = [{ include-group = "run" }, "stub-test==1"]
 lint = ["stub-lint==1"]
 types = [{ include-group = "test" }, "stub-types==1"]
+wheels = [{ include-group = "build" }, "stub-wheels==1"]
 """
 
 
@@ -111,7 +112,7 @@ def project(tmp_path: Path) -> Project:
 def test_help_lists_every_verb_and_installs_nothing(project: Project) -> None:
     done = project.start("--help")
     assert done.returncode == 0
-    for verb in ("run", "test", "lint", "types", "budget", "sanitize", "live", "ci"):
+    for verb in ("run", "test", "lint", "types", "budget", "sanitize", "live", "wheels", "ci"):
         assert f"\n  {verb} " in done.stdout
     assert "bench" not in done.stdout  # there is no table here
     assert not (project.root / ".venv").exists()
@@ -131,7 +132,7 @@ def test_no_argument_shows_the_help_and_fails(project: Project) -> None:
             ["zzz"],
             (
                 "dev.py has no verb 'zzz'; it knows run, test, lint, types, budget, sanitize,"
-                " live, ci."
+                " live, wheels, ci."
             ),
         ),
         (["--hlep"], "dev.py has no option '--hlep'; did you mean --help?"),
@@ -464,6 +465,15 @@ def test_help_of_bench_lists_the_tables_and_installs_nothing(project: Project) -
     assert done.returncode == 0
     assert "\ntables: cache, dispatch\n" in done.stdout
     assert project.installed() == []
+
+
+def test_wheels_are_made_in_an_environment_without_the_packages(project: Project) -> None:
+    project.package("cores")
+    project.tool("wheels", status=3)
+    assert project.start("wheels").returncode == 3
+    assert project.installed() == ["stub-wheels==1 stub-build==1"]
+    assert (project.root / ".venv-wheels" / "build" / "made-by").exists()
+    assert not (project.root / ".venv").exists()
 
 
 @pytest.mark.parametrize(("status", "word"), [(0, "passed"), (77, "skipped"), (1, "failed")])
