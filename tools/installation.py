@@ -66,11 +66,12 @@ def run(
     folder: Path | None = None,
     *,
     environment: Mapping[str, str] = os.environ,
+    causes: Mapping[tuple[str, ...], str] = CAUSES,
 ) -> None:
     """Run an installer, showing what it does and for how long.
 
-    Its output goes to `log`, and `environment` adds to its own. Raises PreparationError with the
-    cause in words when it fails.
+    Its output goes to `log`. Raises PreparationError with the cause in words when it fails; what
+    is no installer has no `causes`, and the end of its output is shown.
     """
     # An index asking for a password would wait for ever behind a captured output, and --user
     # (a common setting of distributions) is refused inside a virtual environment.
@@ -92,7 +93,7 @@ def run(
         process.wait()
         raise
     if process.returncode:
-        raise PreparationError(explain(what, log))
+        raise PreparationError(explain(what, log, causes))
     say(f"{what}: {time.monotonic() - start:.0f} s")
 
 
@@ -126,10 +127,10 @@ def _last_line(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def explain(what: str, log: Path) -> str:
+def explain(what: str, log: Path, causes: Mapping[tuple[str, ...], str] = CAUSES) -> str:
     """Return a paragraph on why an installer failed, from what it printed."""
     text = log.read_text(encoding="utf-8", errors="replace")
-    for signs, meaning in CAUSES.items():
+    for signs, meaning in causes.items():
         if any(sign in text for sign in signs):
             paragraph = f"{what} failed. {meaning} The installer's own words are in {log}."
             return textwrap.fill(paragraph, 88, break_long_words=False, break_on_hyphens=False)

@@ -217,7 +217,7 @@ def attempt(wheel: Wheel, plain: list[Path], options: Namespace) -> Outcome:
 
 def _outcome(what: str, command: list[str], log: Path) -> Outcome:
     try:
-        installation.run(what, command, log, environment=without_switches())
+        installation.run(what, command, log, environment=without_switches(), causes={})
     except installation.PreparationError as error:
         installation.say(str(error))
         return Outcome("failed", str(error).rpartition("\n")[2].strip())

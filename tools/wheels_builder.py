@@ -125,6 +125,7 @@ class Builder:
             self._log,
             self._copy / package,
             environment=self._environment | settings,
+            causes={},
         )
 
 

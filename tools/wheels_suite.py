@@ -63,7 +63,8 @@ def run(python: Path, path: str) -> int:
             f"testing the wheels on the {path} path": pytest,
         }.items():
             log = python.parents[1] / f"{path}.log"
-            installation.run(what, [str(python), *command], log, ROOT, environment=settings)
+            words = [str(python), *command]
+            installation.run(what, words, log, ROOT, environment=settings, causes={})
         executed = count_executed([report]).total()
     if not executed:
         msg = f"no test was executed on the {path} path"

@@ -94,3 +94,12 @@ def test_a_failure_without_a_known_cause_shows_the_end_of_the_log(tmp_path: Path
 def test_a_parser_that_passes_on_leaves_what_it_does_not_know() -> None:
     _, rest = Parser("types", "", passes_on=True).parse_known_args(["--strict", "file.py"])
     assert rest == ["--strict", "file.py"]
+
+
+def test_what_is_no_installer_has_no_installers_reason(tmp_path: Path) -> None:
+    log = tmp_path / "tests.log"
+    log.write_text("FAILED test_http.py - urllib3.exceptions.ReadTimeoutError\n")
+    assert explain("testing", log, {}) == (
+        f"testing failed. The end of {log}:\n"
+        "  FAILED test_http.py - urllib3.exceptions.ReadTimeoutError"
+    )
