@@ -155,7 +155,7 @@ def _range(
 def architecture(root: Path) -> Iterator[str]:
     """Compare the tables of docs/architecture.md with the modules and top-level folders.
 
-    The first column names a module from its package on (`cores/store.py`), or a file or folder of
+    The first column names a module from its package on (`cores/cache.py`), or a file or folder of
     the root (`tools/`).
     """
     page = (root / "docs/architecture.md").read_text(encoding="utf-8")

@@ -154,6 +154,82 @@ def store_lifetimes(policy: str) -> Callable[[], object]:
     return work
 
 
+class Owner:
+    """Gives handles their targets, or fails to."""
+
+    fails = False
+
+    def __init__(self) -> None:
+        self.fast_path = self
+
+    def target_of(self, function: object) -> Callable[..., object]:
+        """Return what is called for *function*."""
+        if self.fails:
+            raise FaultError
+        return refuse
+
+    def hollow(self, function: object) -> Callable[..., object]:
+        """Return what explains a refusal."""
+        if self.fails:
+            raise FaultError
+        return empty
+
+
+def public(key: object, default: object = None) -> object:
+    """Stand in for a public function."""
+    return key, default
+
+
+def empty(key: object, default: object = None) -> None:
+    """Take what public takes."""
+
+
+def refuse(key: object, default: object = None) -> object:
+    """Fail in each way that a target can."""
+    if key == 1:
+        raise TypeError(key)
+    if key == 2:  # noqa: PLR2004
+        raise FaultError
+    return [key, default]
+
+
+def handles() -> Callable[[], object]:
+    """Call a handle and a door in every state, with arguments that fit and some that do not."""
+    owner = Owner()
+    handle = fastpath_ext.Handle(public, owner)
+    routes = {"a": {"x": handle, "y": fastpath_ext.Handle(public, owner)}}
+    door = fastpath_ext.Handle(public, owner, routes)
+    names = [("a", "x"), ("a", "".join(["y", ""])), ("a", "z"), ("b", "x"), ([], 1), ("a",)]
+
+    def call_all() -> None:
+        for args in ((0,), (1,), (2,), (), (1, 2, 3)):
+            with contextlib.suppress(FaultError, TypeError):
+                handle(*args, default=[])
+        for pair in names:
+            for key in range(3):
+                with contextlib.suppress(FaultError, TypeError):
+                    door(*pair, key=key)
+
+    def work() -> None:
+        for fails in (True, False):
+            owner.fails = fails
+            for on in (False, True):
+                handle.turn(on)
+                door.turn(on)
+                handle.bind(None)
+                door.bind(None)
+                call_all()
+                call_all()
+                handle.bind(lambda *args, **kwargs: (args, kwargs))
+                call_all()
+        circle = fastpath_ext.Handle(public, owner, {})
+        circle.bind([circle].append)
+        circle.note = circle
+        del circle.note
+
+    return work
+
+
 # Name -> a function that returns what is repeated; it must leave behind what it found.
 SCENARIOS: dict[str, Callable[[], Callable[[], object]]] = {
     "store (lru)": lambda: store("lru"),
@@ -162,6 +238,7 @@ SCENARIOS: dict[str, Callable[[], Callable[[], object]]] = {
     "store errors (s3fifo)": lambda: store_errors("s3fifo"),
     "store lifetimes (lru)": lambda: store_lifetimes("lru"),
     "store lifetimes (s3fifo)": lambda: store_lifetimes("s3fifo"),
+    "handles": handles,
 }
 
 

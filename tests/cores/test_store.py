@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cores.store import Store, _Entry, _Lru
+from cores.store import Entry, Store, _Lru
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -214,14 +214,14 @@ def test_choosing_a_victim_outlasts_a_hit_of_another_thread() -> None:
             super().__init__()
             self.hits = 1
 
-        def __iter__(self) -> Iterator[_Entry]:
+        def __iter__(self) -> Iterator[Entry]:
             steps = super().__iter__()
             if self.hits:
                 self.hits -= 1
                 self.hit(second)
             return steps
 
-    first, second = _Entry("a", 1, None, 0), _Entry("b", 2, None, 0)
+    first, second = Entry("a", 1, None, 0), Entry("b", 2, None, 0)
     queue = Disturbed()
     queue.add(second)
     queue.add(first)

@@ -164,6 +164,13 @@ def test_handler_loads_what_every_invocation_needs(fresh: Fresh, call: str) -> N
     assert ours(loaded_by(fresh, DECORATED + call)) == {"cores.lambda_"}
 
 
+def test_a_policy_that_is_not_asked_for_is_not_loaded(fresh: Fresh) -> None:
+    modules = loaded_by(fresh, "import gateway\ngateway.preload('cache')", THRIFTGATE_PURE="1")
+    assert ours(modules) == {"cores.cache", "cores.store"}
+    modules = loaded_by(fresh, "from cores.store import Store\nStore(1, policy='s3fifo')")
+    assert ours(modules) == {"cores.store", "cores.store.s3fifo"}
+
+
 def test_preload_moves_loading_into_init(fresh: Fresh) -> None:
     modules = loaded_by(
         fresh, "import gateway\n@gateway.handler(preload=['metrics'])\ndef f(event, context): ..."

@@ -51,14 +51,14 @@ class Lazy:
     the other threads wait for. Pickles and copies as a reference to itself.
     """
 
+    _target: object = None
+    _is_building = False
+    _loaded_at = _load_ms = 0.0
+
     def __init__(self, name: str, build: Callable[[], object]) -> None:
         self._name = name
         self._build = build
         self._lock = RLock()
-        self._target: object = None
-        self._is_building = False
-        self._loaded_at = 0.0
-        self._load_ms = 0.0
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("_"):  # copy, pickle and inspect probe for these

@@ -84,7 +84,12 @@ class Store:
         self._max_bytes = inf if max_bytes is None else max_bytes
         self._counts_bytes = max_bytes is not None
         self._default_ttl = default_ttl
-        self._policy = _Lru if policy == "lru" else _S3Fifo
+        self._policy: Any = _Lru
+        if policy == "s3fifo":
+            # Few choose it, and its class would cost every cold start a tenth of a per cent.
+            from cores.store.s3fifo import S3Fifo
+
+            self._policy = S3Fifo
         self._clock = self._given_clock = time.time if clock is None else clock
         self._sizeof = sizeof
         self._on_evict = on_evict
@@ -141,9 +146,9 @@ class Store:
 
     def clear(self) -> None:
         """Remove all entries. The statistics go on."""
-        entries: dict[Hashable, _Entry] = {}
+        entries: dict[Hashable, Entry] = {}
         queue = self._policy()
-        hit: Callable[[_Entry], None] = queue.hit
+        hit: Callable[[Entry], None] = queue.hit
         if not _has_gil():
             hit = _under_lock(self._lock, hit)
         with self._lock:
@@ -232,7 +237,7 @@ class Store:
             if not self._counts_bytes:
                 msg = "max_bytes cannot be added: make a new Store with max_bytes"
                 raise ValueError(msg)
-        gone: list[_Entry] = []
+        gone: list[Entry] = []
         with self._lock:
             if max_entries is not None:
                 self._max_entries = max_entries
@@ -285,7 +290,7 @@ class Store:
     def _insert(self, key: Hashable, value: Any, expires: float | None, size: int | None) -> None:
         if size is not None or self._counts_bytes:
             size = self._measure(key, value, size)
-        gone: list[_Entry] = []
+        gone: list[Entry] = []
         # What is replaced lives until the lock is free, like everything that leaves.
         replaced: list[object] = []
         with self._lock:
@@ -301,19 +306,19 @@ class Store:
         expires: float | None,
         size: int,
         *,
-        gone: list[_Entry],
+        gone: list[Entry],
         replaced: list[object],
     ) -> None:
         while True:
             entries = self._entries
             entry = entries.get(key)
             if size > self._max_bytes:
-                gone.append(_Entry(key, value, expires, hash(key)))
+                gone.append(Entry(key, value, expires, hash(key)))
                 self._evictions += 1
                 replaced.append(self._remove(key))
                 return
             if entry is None:
-                new = _Entry(key, value, expires, hash(key))
+                new = Entry(key, value, expires, hash(key))
                 self._make_room(1, size, gone)
                 if self._add(new, size, entries):
                     # Once more: while keys are compared, their own code may add entries.
@@ -334,7 +339,7 @@ class Store:
                 entry.expires = expires
                 return
 
-    def _add(self, new: _Entry, size: int, entries: dict[Hashable, _Entry]) -> bool:
+    def _add(self, new: Entry, size: int, entries: dict[Hashable, Entry]) -> bool:
         """Add an entry unless its key has got one, which the key's own code may bring about."""
         if entries.setdefault(new.key, new) is not new:
             return False
@@ -352,7 +357,7 @@ class Store:
             new.size = size
         return True
 
-    def _make_room(self, entries: int, size: int, gone: list[_Entry]) -> None:
+    def _make_room(self, entries: int, size: int, gone: list[Entry]) -> None:
         while (
             len(self._entries) + entries > self._max_entries or self._bytes + size > self._max_bytes
         ):
@@ -366,13 +371,13 @@ class Store:
                 self._evictions += 1
                 gone.append(entry)
 
-    def _use(self, entry: _Entry) -> None:
+    def _use(self, entry: Entry) -> None:
         try:  # noqa: SIM105  contextlib.suppress costs more than the rest
             self._queue.hit(entry)
         except KeyError:  # it is just being added or removed
             pass
 
-    def _take(self, key: Hashable) -> _Entry | None:
+    def _take(self, key: Hashable) -> Entry | None:
         """Remove the entry under *key* and return it if it was alive."""
         entry = self._entries.get(key)
         if entry is None:
@@ -384,7 +389,7 @@ class Store:
             return None
         return removed
 
-    def _remove(self, key: Hashable) -> _Entry | None:
+    def _remove(self, key: Hashable) -> Entry | None:
         entries = self._entries
         entry = entries.pop(key, None)
         # A key's own code may clear the store while keys are compared.
@@ -395,22 +400,22 @@ class Store:
         self._queue.discard(entry)
         return entry
 
-    def _forget(self, key: Hashable, entry: _Entry) -> None:
+    def _forget(self, key: Hashable, entry: Entry) -> None:
         """Remove *entry*, which was seen to have expired, unless it was replaced since."""
         with self._lock:
             if self._entries.get(key) is entry and self._has_expired(entry):
                 self._expirations += 1
                 self._remove(key)
 
-    def _has_expired(self, entry: _Entry) -> bool:
+    def _has_expired(self, entry: Entry) -> bool:
         return entry.expires is not None and self._is_over(entry, self._clock())
 
-    def _is_over(self, entry: _Entry, now: float) -> bool:
+    def _is_over(self, entry: Entry, now: float) -> bool:
         now = self._time(now)
         expires = entry.expires  # only now: it may have been replaced meanwhile
         return expires is not None and now >= expires
 
-    def _announce(self, gone: list[_Entry]) -> None:
+    def _announce(self, gone: list[Entry]) -> None:
         on_evict = self._on_evict  # which its own code may replace
         if on_evict is not None:
             for entry in gone:
@@ -453,7 +458,9 @@ class Store:
         self._clock = lambda: clock() + offset
 
 
-class _Entry:
+class Entry:
+    """One entry, as the eviction policies know it."""
+
     __slots__ = ("dead", "expires", "hash", "is_main", "key", "size", "value", "was_used")
 
     def __init__(self, key: Hashable, value: Any, expires: float | None, hash_: int) -> None:
@@ -474,97 +481,30 @@ class _Lru(OrderedDict):  # type: ignore[type-arg]  # a generic base costs at im
 
     hit = OrderedDict.move_to_end
 
-    def add(self, entry: _Entry) -> None:
+    def add(self, entry: Entry) -> None:
         self[entry] = None
 
-    def discard(self, entry: _Entry) -> None:
+    def discard(self, entry: Entry) -> None:
         self.pop(entry, None)
 
-    def victim(self, _: int) -> _Entry | None:
+    def victim(self, _: int) -> Entry | None:
         while True:
             try:
                 return next(iter(self), None)
             except RuntimeError:  # a hit of another thread, which takes no lock, came in between
                 continue
 
-    def in_order(self) -> list[_Entry]:
+    def in_order(self) -> list[Entry]:
         return list(self)
-
-
-class _S3Fifo:
-    """Three queues: new entries, those used again, and hashes of what was evicted while new.
-
-    The paper counts up to three uses. One bit follows popularity that drifts at least as well
-    as LRU does, which counting does not, and costs less than a point of hit ratio elsewhere.
-    """
-
-    __slots__ = ("_bits", "_evicted", "_ghosts", "_main", "_small", "_window")
-
-    def __init__(self) -> None:
-        self._small: OrderedDict[_Entry, None] = OrderedDict()
-        self._main: OrderedDict[_Entry, None] = OrderedDict()
-        # A table in which a later hash overwrites an earlier one in its place.
-        self._ghosts: dict[int, tuple[int, int]] = {}
-        self._bits = 0
-        self._window = 0
-        self._evicted = 0
-
-    def hit(self, entry: _Entry) -> None:
-        entry.was_used = True
-
-    def add(self, entry: _Entry) -> None:
-        tag = _mix(entry.hash)
-        ghost = self._ghosts.get(tag >> (32 - self._bits))
-        if ghost is not None and ghost[0] == tag and self._evicted - ghost[1] < self._window:
-            entry.is_main = True
-            self._main[entry] = None
-        else:
-            self._small[entry] = None
-
-    def discard(self, entry: _Entry) -> None:
-        (self._main if entry.is_main else self._small).pop(entry, None)
-
-    def victim(self, count: int) -> _Entry | None:
-        small, main = self._small, self._main
-        while True:
-            is_small = len(small) * 10 >= count or not main
-            entry = next(iter(small if is_small else main), None)
-            if entry is None:
-                return None
-            if not entry.was_used:
-                if is_small:
-                    self._remember(_mix(entry.hash), count)
-                return entry
-            entry.was_used = False
-            if is_small:
-                main[entry] = None
-                entry.is_main = True
-                del small[entry]
-            else:
-                main.move_to_end(entry)
-            # Its destructor, should this be the last reference, must not come between the
-            # next look at a queue and what is done about it.
-            del entry
-
-    def in_order(self) -> list[_Entry]:
-        return [*self._small, *self._main]
-
-    def _remember(self, tag: int, count: int) -> None:
-        self._window = count
-        while 1 << self._bits < 2 * count:
-            self._bits += 1
-            self._ghosts.clear()
-        self._evicted += 1
-        self._ghosts[tag >> (32 - self._bits)] = tag, self._evicted
 
 
 _MISSING = object()
 
 
-def _under_lock(lock: RLock, hit: Callable[[_Entry], None]) -> Callable[[_Entry], None]:
+def _under_lock(lock: RLock, hit: Callable[[Entry], None]) -> Callable[[Entry], None]:
     """Return *hit* with the lock around it. As a method it would make the store hold itself."""
 
-    def hit_locked(entry: _Entry) -> None:
+    def hit_locked(entry: Entry) -> None:
         with lock:
             hit(entry)
 
@@ -574,11 +514,6 @@ def _under_lock(lock: RLock, hit: Callable[[_Entry], None]) -> Callable[[_Entry]
 def _has_gil() -> bool:
     check = getattr(sys, "_is_gil_enabled", None)
     return check is None or bool(check())
-
-
-def _mix(hash_: int) -> int:
-    """Spread a hash over 32 bits: the upper half of a product with the golden ratio."""
-    return ((hash_ * 0x9E3779B97F4A7C15) >> 32) & 0xFFFFFFFF
 
 
 def _check_bound(name: str, bound: object, most: int) -> None:
