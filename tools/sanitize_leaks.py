@@ -162,13 +162,13 @@ class Owner:
     def __init__(self) -> None:
         self.fast_path = self
 
-    def target_of(self, function: object) -> Callable[..., object]:
-        """Return what is called for *function*."""
+    def target_of(self, _: object) -> Callable[..., object]:
+        """Return what is called instead of a function."""
         if self.fails:
             raise FaultError
         return refuse
 
-    def hollow(self, function: object) -> Callable[..., object]:
+    def hollow(self, _: object) -> Callable[..., object]:
         """Return what explains a refusal."""
         if self.fails:
             raise FaultError
@@ -199,7 +199,7 @@ def handles() -> Callable[[], object]:
     handle = fastpath_ext.Handle(public, owner)
     routes = {"a": {"x": handle, "y": fastpath_ext.Handle(public, owner)}}
     door = fastpath_ext.Handle(public, owner, routes)
-    names = [("a", "x"), ("a", "".join(["y", ""])), ("a", "z"), ("b", "x"), ([], 1), ("a",)]
+    names = [("a", "x"), ("a", str(b"y", "ascii")), ("a", "z"), ("b", "x"), ([], 1), ("a",)]
 
     def call_all() -> None:
         for args in ((0,), (1,), (2,), (), (1, 2, 3)):
