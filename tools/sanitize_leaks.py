@@ -364,7 +364,8 @@ def main() -> int:
     if byte_counter() is None:
         print("the C library does not tell what malloc handed out, so its bytes are not counted")
     found = list(leaks({name: table[name] for name in chosen.scenario or table}, chosen.rounds))
-    print("\n".join(found) or f"{len(table)} scenarios leave nothing behind")
+    count = len(chosen.scenario or table)
+    print("\n".join(found) or f"{count} scenarios leave nothing behind")
     return int(bool(found))
 
 
