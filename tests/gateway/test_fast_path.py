@@ -181,6 +181,31 @@ def test_often_called_operations_are_promoted(
     assert not operations["weather.current"]["registered"]
 
 
+def test_what_explains_arguments_can_be_traced(fresh: Fresh) -> None:
+    # Under a tracer of lines, an interpreter reads the table of lines of every code that runs.
+    out = fresh(
+        "import gc, sys, gateway\n"
+        "lines = []\n"
+        "def trace(frame, event, argument):\n"
+        "    lines.append(event)\n"
+        "    return trace\n"
+        "sys.settrace(trace)\n"
+        "for name in gateway.__all__:\n"
+        "    function = getattr(gateway, name)\n"
+        "    if not isinstance(function, type):\n"
+        "        hollow = gateway._wiring.fast_path.hollow(function)\n"
+        "        code = hollow.__code__\n"
+        "        assert list(code.co_lines())[-1][1] <= len(code.co_code)\n"
+        "        try:\n"
+        "            assert hollow() is None\n"
+        "        except TypeError as error:\n"
+        "            assert str(error).startswith(f'{name}() missing ')\n"
+        "gc.collect()\n"
+        "print('line' in lines)\n"
+    )
+    assert out == "True\n"
+
+
 def test_a_wrong_threshold_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THRIFTGATE_PROMOTE_AFTER", "0")
     gateway.reset()

@@ -68,13 +68,15 @@ class FastPath:
         function = getattr(function, "__wrapped__", function)
         if type(function) is not FunctionType or self._is_replaced(function):
             raise LookupError
+        # All that belongs to the instructions goes with them: a tracer of lines trusts the table.
         body = _nothing.__code__
         code = function.__code__.replace(
             co_code=body.co_code,
             co_consts=body.co_consts,
-            co_names=(),
+            co_names=body.co_names,
             co_stacksize=body.co_stacksize,
-            co_exceptiontable=b"",
+            co_linetable=body.co_linetable,
+            co_exceptiontable=body.co_exceptiontable,
         )
         hollow = FunctionType(code, {}, function.__name__, function.__defaults__)
         hollow.__kwdefaults__ = function.__kwdefaults__
