@@ -132,6 +132,25 @@ def test_item_access_raises_key_error_on_a_miss(store_class: Any) -> None:
     assert "key" not in store
 
 
+@pytest.mark.parametrize("ttl", [None, 60])
+def test_a_lookup_hashes_its_key_once(store_class: Any, ttl: float | None) -> None:
+    hashed: list[object] = []
+
+    class Key:
+        def __hash__(self) -> int:
+            hashed.append(self)
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Key)
+
+    store = store_class()
+    store.set(Key(), 1, ttl)
+    del hashed[:]
+    assert store.get(Key()) == 1
+    assert len(hashed) == 1
+
+
 def test_unhashable_key_is_a_type_error(store_class: Any, policy: str) -> None:
     store = store_class(policy=policy)
     calls = [
@@ -603,6 +622,19 @@ def test_growing_entry_evicts_others_but_not_itself(store_class: Any, policy: st
     store.set("a", "alone", size=100)
     assert store.items() == [("a", "alone")]
     assert store.stats()["bytes"] == 100
+
+
+def test_byte_bound_holds_at_its_largest(store_class: Any, policy: str) -> None:
+    most = 2**62
+    store = store_class(max_bytes=most, policy=policy)
+    for key in "ab":
+        store.set(key, 1, size=most)
+        assert store.stats()["bytes"] == most
+    assert store.items() == [("b", 1)]
+    store.set("c", 1, size=0)
+    store.set("c", 2, size=most)
+    assert store.items() == [("c", 2)]
+    assert store.stats()["bytes"] == most
 
 
 def test_entry_above_the_byte_bound_is_evicted_at_once(store_class: Any, policy: str) -> None:

@@ -208,8 +208,9 @@ An entry larger than *max_bytes* is evicted at once and pushes nothing else out.
 *default_ttl* is the lifetime in seconds of entries stored without one; None is for ever.
 Time is wall time, so entries also age while the process is frozen; it is exact to some ten
 milliseconds. When the clock is set back, time goes on from the latest reading: nothing that
-has expired comes back, and nothing lives longer than its lifetime. *clock* replaces the
-system's clock by a callable that returns seconds since the epoch.
+has expired comes back, but what had passed since that reading is not counted; steps back of
+less than a second are not noticed. *clock* replaces the system's clock by a callable that
+returns seconds since the epoch.
 
 *policy* chooses what to evict: ``"lru"`` the least recently used entry, ``"s3fifo"`` what
 S3-FIFO (Yang et al., SOSP 2023) chooses, which keeps popular entries through scans.
@@ -400,7 +401,7 @@ A ``Store`` can be neither copied nor pickled.
         cdef uint32_t found, position
         cdef bint alive
         cdef double expires = expiry(self, ttl)
-        found = find_with_life(self, key, &position, &alive)
+        found = find_with_life(self, key, tg_mix(tg_hash(key)), &position, &alive)
         if found == MISSING:
             return False
         if not alive:
@@ -416,7 +417,7 @@ A ``Store`` can be neither copied nor pickled.
         """Remove the entry under *key* and return its value, or *default* on a miss."""
         cdef uint32_t found, position
         cdef bint alive
-        found = find_with_life(self, key, &position, &alive)
+        found = find_with_life(self, key, tg_mix(tg_hash(key)), &position, &alive)
         if found == MISSING:
             self.misses += 1
             return default
@@ -543,7 +544,7 @@ cdef int put_alone(Store self, object key, object value, object ttl, object size
 cdef bint holds(Store self, object key) except -1:
     cdef uint32_t position
     cdef bint alive = False
-    find_with_life(self, key, &position, &alive)
+    find_with_life(self, key, tg_mix(tg_hash(key)), &position, &alive)
     return alive
 
 
@@ -626,10 +627,9 @@ cdef int compare(Store self, PyObject* stored, PyObject* wanted) except -1:
 
 
 cdef uint32_t find_with_life(
-    Store self, object key, uint32_t* position, bint* alive
+    Store self, object key, uint64_t tag, uint32_t* position, bint* alive
 ) except FAILED:
     """Find *key* and say whether its entry is alive; only a mortal one costs a look at the clock."""
-    cdef uint64_t tag = tg_mix(tg_hash(key))
     cdef uint64_t version
     cdef uint32_t found
     cdef double time
@@ -647,10 +647,10 @@ cdef uint32_t find_with_life(
             return found
 
 
-cdef object look_up_slowly(Store self, object key, object default):
+cdef object look_up_slowly(Store self, object key, uint64_t tag, object default):
     cdef uint32_t found, position
     cdef bint alive
-    found = find_with_life(self, key, &position, &alive)
+    found = find_with_life(self, key, tag, &position, &alive)
     if unlikely(found == MISSING):
         self.misses += 1
         return default
@@ -665,8 +665,9 @@ cdef object look_up_slowly(Store self, object key, object default):
 
 
 cdef inline object look_up(Store self, object key, object default):
+    cdef uint64_t tag = tg_mix(tg_hash(key))
     cdef uint32_t position
-    cdef uint32_t found = find_simply(self, key, tg_mix(tg_hash(key)), &position)
+    cdef uint32_t found = find_simply(self, key, tag, &position)
     cdef Entry* entry
     if unlikely(found == MISSING):
         self.misses += 1
@@ -679,13 +680,13 @@ cdef inline object look_up(Store self, object key, object default):
             self.hits += 1
             use(self, found)
             return <object>entry.value
-    return look_up_slowly(self, key, default)
+    return look_up_slowly(self, key, tag, default)
 
 
 cdef bint take_out(Store self, object key) except -1:
     cdef uint32_t found, position
     cdef bint alive
-    found = find_with_life(self, key, &position, &alive)
+    found = find_with_life(self, key, tg_mix(tg_hash(key)), &position, &alive)
     if found == MISSING:
         return False
     if not alive:
@@ -756,8 +757,10 @@ cdef inline int store(
         replace(self, found, value, expires)
     elif self.count < self.max_entries:
         insert(self, key, value, expires, 0, tag)
-    else:
+    elif self.count == self.max_entries:
         supersede(self, key, value, expires, tag, position)
+    else:  # making the store smaller was interrupted
+        put_measured(self, key, value, expires, 0)
     return 0
 
 
@@ -767,6 +770,8 @@ cdef int put_measured(
     """Store under a byte bound or with a callback.
 
     What leaves is held by a list until all is done, so that no code of others runs in between.
+    There is room for the new entry where something left, so it is the list alone that can lack
+    memory then: in that case what has left is gone, and nothing is stored.
     """
     cdef list gone = []
     cdef uint64_t tag = tg_mix(tg_hash(key))
@@ -783,7 +788,7 @@ cdef int put_measured(
         return 0
     if found != MISSING and self.counts_bytes:
         more = size - self.sizes[found]
-        if self.bytes + more > self.max_bytes:
+        if more > self.max_bytes - self.bytes:
             # It enters anew, so as not to be evicted for its own sake.
             old_key = <object>self.entries[found].key
             old_value = <object>self.entries[found].value
@@ -814,7 +819,7 @@ cdef inline void replace(Store self, uint32_t at, object value, double expires) 
 cdef int insert(
     Store self, object key, object value, double expires, int64_t size, uint64_t tag
 ) except -1:
-    """Add an entry that there is room for. Does nothing if there is no memory."""
+    """Add an entry that the bounds allow, or change nothing and raise MemoryError."""
     cdef uint32_t at = self.free
     if at != 0:
         self.free = self.entries[at].newer
@@ -886,7 +891,7 @@ cdef int make_room(Store self, uint32_t entries, int64_t size, list gone) except
     """Evict into *gone* until so many more entries and bytes fit."""
     cdef uint32_t at
     while self.count + entries > self.max_entries or (
-        self.counts_bytes and self.bytes + size > self.max_bytes
+        self.counts_bytes and size > self.max_bytes - self.bytes
     ):
         at = victim(self)
         if at == MISSING:

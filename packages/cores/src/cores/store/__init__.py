@@ -36,8 +36,9 @@ class Store:
     *default_ttl* is the lifetime in seconds of entries stored without one; None is for ever.
     Time is wall time, so entries also age while the process is frozen; it is exact to some ten
     milliseconds. When the clock is set back, time goes on from the latest reading: nothing that
-    has expired comes back, and nothing lives longer than its lifetime. *clock* replaces the
-    system's clock by a callable that returns seconds since the epoch.
+    has expired comes back, but what had passed since that reading is not counted; steps back of
+    less than a second are not noticed. *clock* replaces the system's clock by a callable that
+    returns seconds since the epoch.
 
     *policy* chooses what to evict: ``"lru"`` the least recently used entry, ``"s3fifo"`` what
     S3-FIFO (Yang et al., SOSP 2023) chooses, which keeps popular entries through scans.
@@ -446,16 +447,19 @@ class Store:
                 msg = f"clock must return a finite number of seconds, not {reading!r}"
                 raise ValueError(msg)
             if reading < self._latest - _JITTER_S:
-                self._set_forward(self._latest - reading)
+                self._set_forward()
             return self._latest
         self._latest = reading
         return reading
 
-    def _set_forward(self, seconds: float) -> None:
+    def _set_forward(self) -> None:
         """Make up for a clock that was set back. It costs a hit nothing as long as none was."""
-        self._offset += seconds
-        clock, offset = self._given_clock, self._offset
-        self._clock = lambda: clock() + offset
+        with self._lock:
+            behind = self._latest - self._clock()  # once more: another thread may have been here
+            if behind > _JITTER_S:
+                self._offset += behind
+                clock, offset = self._given_clock, self._offset
+                self._clock = lambda: clock() + offset
 
 
 class Entry:
