@@ -827,6 +827,7 @@ cdef int insert(
         if self.made == self.room:
             grow(self)
         at = self.made
+        self.entries[at].key = NULL  # what is made, the collector may look at
         self.made += 1
     if self.counts_bytes:
         self.sizes[at] = size
