@@ -23,23 +23,29 @@ PURE, REQUIRED, SANITIZE, TRACE = (
     for name in ("PURE", "REQUIRE_EXTENSIONS", "SANITIZE", "TRACE")
 )
 
-# Small, because a function's start reads the file: no unwinding tables (nothing here unwinds), no
-# padding, no code twice but where the source says "inline". -O3 is a tenth faster than -O2 in
-# what stores; -Os is slower by a fifth.
+# Small, because a function's start reads the file.
 COMPILE = [
-    *("-O3", "-g0", "-fvisibility=hidden", "-ffunction-sections", "-fdata-sections"),
-    *("-fno-asynchronous-unwind-tables", "-fno-stack-protector", "-fno-tree-vectorize"),
+    "-O3",  # storing takes longer with -O2, and longer still with -Os
+    # No symbols for debuggers or other libraries; what nothing calls can be left out.
+    *("-g0", "-fvisibility=hidden", "-ffunction-sections", "-fdata-sections"),
+    "-fno-asynchronous-unwind-tables",  # nothing here unwinds
+    "-fno-stack-protector",
+    "-fno-tree-vectorize",  # loops are short here
+    # With gcc: no padding, and no code twice but where the source says "inline". Clang, which is
+    # Zig's compiler too, passes over most of these.
     *("-fno-align-functions", "-fno-align-jumps", "-fno-align-loops", "-fno-align-labels"),
     "-fno-inline-small-functions",
 ]
-LINK = [
-    *("-Wl,--gc-sections", "-Wl,-O1", "-Wl,--hash-style=gnu", "-Wl,--build-id=none", "-Wl,-s"),
-    # Code and data follow each other in the file, without gaps up to the next page.
-    "-Wl,-z,common-page-size=64",
-]
-# Not every compiler knows these, and one that does not refuses to work.
+LINK = []
+# What does not know these refuses to work: clang the first, macOS's linker the others.
 COMPILE_IF_KNOWN = ["-freorder-blocks-algorithm=simple"]
-LINK_IF_KNOWN = ["-Wl,-z,noseparate-code"]
+LINK_IF_KNOWN = [
+    [  # the last one: no gaps between code and data up to the next page
+        *("-Wl,--gc-sections", "-Wl,-O1", "-Wl,--hash-style=gnu", "-Wl,--build-id=none", "-Wl,-s"),
+        "-Wl,-z,common-page-size=64",
+    ],
+    ["-Wl,-z,noseparate-code"],  # newer than the others
+]
 # The second is code for making objects faster that are made once.
 MACROS = [("CYTHON_COMPRESS_STRINGS", "0"), ("CYTHON_VECTORCALL_TPNEW", "0")]
 DIRECTIVES = {"binding": False, "auto_pickle": False}
@@ -72,15 +78,17 @@ class BuildExtension(build_ext):
 
     def _add_what_is_known(self, ext: Extension) -> None:
         with TemporaryDirectory() as folder:
-            source, target = f"{folder}/empty.c", f"{folder}/empty.so"
+            source = f"{folder}/empty.c"
             Path(source).touch()
             objects = self.compiler.compile([source], "/")
             with suppress(CompileError):
                 self.compiler.compile([source], "/", extra_postargs=COMPILE_IF_KNOWN)
                 ext.extra_compile_args = [*ext.extra_compile_args, *COMPILE_IF_KNOWN]
-            with suppress(LinkError):
-                self.compiler.link_shared_object(objects, target, extra_postargs=LINK_IF_KNOWN)
-                ext.extra_link_args = [*ext.extra_link_args, *LINK_IF_KNOWN]
+            for number, options in enumerate(LINK_IF_KNOWN):
+                target = f"{folder}/{number}.so"  # one that is there is not linked again
+                with suppress(LinkError):
+                    self.compiler.link_shared_object(objects, target, extra_postargs=options)
+                    ext.extra_link_args = [*ext.extra_link_args, *options]
 
     def copy_extensions_to_source(self) -> None:
         """Copy into the source tree what has been built, for an editable installation."""
