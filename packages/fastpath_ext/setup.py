@@ -23,13 +23,12 @@ PURE, REQUIRED, SANITIZE, TRACE = (
     for name in ("PURE", "REQUIRE_EXTENSIONS", "SANITIZE", "TRACE")
 )
 
-# Small, because a function's start reads the file.
+# Small, because a function's start reads the file. Hardening stays as the distribution has it.
 COMPILE = [
     "-O3",  # storing takes longer with -O2, and longer still with -Os
     # No symbols for debuggers or other libraries; what nothing calls can be left out.
     *("-g0", "-fvisibility=hidden", "-ffunction-sections", "-fdata-sections"),
     "-fno-asynchronous-unwind-tables",  # nothing here unwinds
-    "-fno-stack-protector",
     "-fno-tree-vectorize",  # loops are short here
     # With gcc: no padding, and no code twice but where the source says "inline". Clang, which is
     # Zig's compiler too, passes over most of these.

@@ -106,6 +106,7 @@ def test_a_compiler_is_spared_the_options_that_it_does_not_know(
     compiled, linked = (tmp_path / "compiler.notes").read_text().splitlines()[-2:]
     words = set(f"{compiled} {linked}".split())
     assert {word for word in words if word == BLOCKS or word.startswith("-Wl,")} == used
+    assert [word for word in words if "stack-protector" in word] == []
 
 
 PURE = ["fastpath_ext/__init__.py", "fastpath_ext/_extension.pyi", "fastpath_ext/py.typed"]
