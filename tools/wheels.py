@@ -6,6 +6,7 @@ one runs under qemu where that is possible. The other three packages' wheels are
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -23,10 +24,16 @@ from tools import installation
 from tools.environment import without_switches
 from tools.options import Parser
 from tools.wheels_builder import Builder
-from tools.wheels_interpreters import PYTHONS, Interpreter, UnavailableError, find, running
+from tools.wheels_interpreters import (
+    PYTHONS,
+    Interpreter,
+    UnavailableError,
+    find,
+    probe,
+    running,
+)
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,11 +95,24 @@ def parser() -> Parser:
     options.add_argument(
         "--python",
         nargs="+",
+        type=version_or_path,
         metavar="VERSION",
         help=f"versions, or interpreters' paths (default: {' '.join(PYTHONS)}, where found)",
     )
-    options.add_argument("--arch", nargs="+", choices=ARCHITECTURES, default=ARCHITECTURES)
-    options.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR")
+    options.add_argument(
+        "--arch",
+        nargs="+",
+        choices=ARCHITECTURES,
+        default=ARCHITECTURES,
+        help="what the wheels are to run on (default: both)",
+    )
+    options.add_argument(
+        "--out",
+        type=folder_to_write,
+        default=str(ROOT / "dist"),
+        metavar="DIR",
+        help="where the wheels go; it is made if it is not there (default: the checkout's dist)",
+    )
     options.add_argument("--no-test", action="store_true", help="check the wheels, run nothing")
     options.add_argument(
         "--test-all",
@@ -111,6 +131,33 @@ def parser() -> Parser:
     return options
 
 
+def version_or_path(word: str) -> str:
+    """Return what --python was given, unless no wheel can be made for it."""
+    version = word
+    if os.sep in word:
+        there = probe(Path(word))  # whether there is one, and with headers, is seen later
+        version = there.version if there else PYTHONS[0]
+    if version in PYTHONS:
+        return word
+    given = repr(word) if version == word else f"{word!r}, which is Python {version},"
+    msg = (
+        f"wheels are made for Python {PYTHONS[0]} to {PYTHONS[-1]}, and {given} is none of these;"
+        f" name one, such as {PYTHONS[-1]}, or the path of its interpreter"
+    )
+    raise argparse.ArgumentTypeError(msg)
+
+
+def folder_to_write(word: str) -> Path:
+    """Return what --out was given, unless it cannot be a folder to put wheels into."""
+    path = Path(word)
+    there = next(each for each in (path, *path.absolute().parents) if os.access(each, os.F_OK))
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return path
+    reason = "cannot be written to" if there.is_dir() else "is not a folder"
+    msg = f"{str(there)!r} {reason}; name a folder that is there or can be made"
+    raise argparse.ArgumentTypeError(msg)
+
+
 def main() -> int:
     """Build, check, test and list; the exit status is 1 if anything asked for failed."""
     options = parser().parse_args()
@@ -120,10 +167,13 @@ def main() -> int:
         return 1
     os.umask(0o022)  # archives hold the modes of what is built
     pythons, skipped = choose(options.python)
+    required = [word for word in options.python or [running()] if word in skipped]
+    for word in required:
+        installation.say(f"dev.py wheels: no wheel can be made for Python {word}: {skipped[word]}")
+    if required:
+        return 1
     for version, reason in skipped.items():
         installation.say(f"Python {version} skipped: {reason}")
-    required = options.python or [running()]
-    missing = [version for version in required if version in skipped]
     wheels: list[Wheel] = []
     try:
         with tempfile.TemporaryDirectory(prefix="wheels-") as folder:
@@ -139,24 +189,27 @@ def main() -> int:
         without = f", none for Python {', '.join(skipped)}" if skipped else ""
         seconds = time.monotonic() - start
         print(f"{len(wheels)} wheels in {options.out}{without} ({seconds:.0f} s)")
-    for version in missing:
-        installation.say(f"dev.py wheels: there is no wheel for Python {version}")
-    return int(bool(missing) or not all(wheel.is_good for wheel in wheels))
+    return int(not all(wheel.is_good for wheel in wheels))
 
 
 def choose(wanted: Sequence[str] | None) -> tuple[list[Interpreter], dict[str, str]]:
-    """Return the interpreters to build for, the running one first, and why others are not."""
-    versions = list(dict.fromkeys(wanted or [running(), *PYTHONS]))
-    found, skipped = [], {}
-    for version in versions:
+    """Return the interpreters to build for, the running one first, and why others are not.
+
+    Of several that have the same version the first is taken.
+    """
+    found: dict[str, Interpreter] = {}
+    skipped = {}
+    for word in wanted or [running(), *PYTHONS]:
         try:
-            found.append(find(version))
+            python = find(word)
         except UnavailableError as error:
-            skipped[version] = str(error)
-    return found, skipped
+            skipped[word] = str(error)
+        else:
+            found.setdefault(python.version, python)
+    return list(found.values()), skipped
 
 
-def make(options: Namespace, pythons: list[Interpreter], folder: Path) -> list[Wheel]:
+def make(options: argparse.Namespace, pythons: list[Interpreter], folder: Path) -> list[Wheel]:
     """Build and check every wheel, keep them, and try what can be tried."""
     from tools.wheels_checks import faults  # needs the verb's environment, and --help does not
 
@@ -169,7 +222,7 @@ def make(options: Namespace, pythons: list[Interpreter], folder: Path) -> list[W
         shutil.copy(wheel, kept)
     wheels = []
     for python in pythons:
-        for architecture in options.arch:
+        for architecture in dict.fromkeys(options.arch):
             path = Path(shutil.move(builder.extension(python, architecture), kept))
             found = faults(path, PROJECT, python.version, architecture)
             for fault in found:
@@ -185,7 +238,7 @@ def make(options: Namespace, pythons: list[Interpreter], folder: Path) -> list[W
     return [wheel._replace(path=Path(shutil.copy(wheel.path, options.out))) for wheel in wheels]
 
 
-def attempt(wheel: Wheel, plain: list[Path], options: Namespace) -> Outcome:
+def attempt(wheel: Wheel, plain: list[Path], options: argparse.Namespace) -> Outcome:
     """Import the extension from the unpacked wheels and try it, on this machine or under qemu."""
     python = wheel.python
     command = [str(python.path)]

@@ -105,9 +105,10 @@ def probe(path: Path) -> Interpreter | None:
         answer = subprocess.run(
             [str(path), "-I", "-c", PROBE], capture_output=True, text=True, check=True
         )
-    except (OSError, subprocess.CalledProcessError):  # pyenv's stand-ins exit with 127
+        told = json.loads(answer.stdout)
+    # pyenv's stand-ins exit with 127; another program may print anything.
+    except (OSError, subprocess.CalledProcessError, ValueError):
         return None
-    told = json.loads(answer.stdout)
     if not told["is_cpython"] or told["is_free_threaded"]:
         return None
     return Interpreter(told["version"], path, Path(told["headers"]))

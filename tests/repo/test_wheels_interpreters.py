@@ -113,7 +113,11 @@ def test_a_path_is_taken_whatever_version_it_is(machine: Path) -> None:
     assert find(str(there)) == Interpreter("3.98", there, machine / "include-elsewhere")
 
 
-def test_a_path_that_is_no_python_is_an_error(machine: Path) -> None:
+@pytest.mark.parametrize("text", [None, "exit 127", "echo Python 3.12"])
+def test_a_path_that_is_no_python_is_an_error(machine: Path, text: str | None) -> None:
+    if text:
+        (machine / "nothing").write_text(f"#!/bin/sh\n{text}\n")
+        (machine / "nothing").chmod(0o755)
     with pytest.raises(
         UnavailableError, match=r"/nothing is no CPython with the global interpreter lock$"
     ):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
 import re
 import subprocess
@@ -31,6 +33,108 @@ def test_a_python_that_is_asked_for_and_not_there_is_skipped_with_a_reason() -> 
     chosen, skipped = choose(["3.99"])
     assert chosen == []
     assert skipped["3.99"].endswith("get one with: uv python install 3.99")
+
+
+def test_the_first_of_several_pythons_of_one_version_is_chosen(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for path, version in ((first, "3.12"), (second, "3.12"), (tmp_path / "other", "3.13")):
+        stand_in(path, version)
+    chosen, skipped = choose([str(first), str(second), str(tmp_path / "other"), str(first)])
+    assert [(python.version, python.path.name) for python in chosen] == [
+        ("3.12", "first"),
+        ("3.13", "other"),
+    ]
+    assert skipped == {}
+
+
+def stand_in(path: Path, version: str) -> None:
+    """Make what says that it is a Python with headers."""
+    told = {"is_cpython": True, "is_free_threaded": False, "version": version}
+    path.write_text(f"#!/bin/sh\necho '{json.dumps(told | {'headers': str(path.parent)})}'\n")
+    path.chmod(0o755)
+    (path.parent / "Python.h").touch()
+
+
+RANGE = f"wheels are made for Python {PYTHONS[0]} to {PYTHONS[-1]}"
+REMEDY = f"name one, such as {PYTHONS[-1]}, or the path of its interpreter"
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return the complaint about arguments, of which there is one line."""
+    with pytest.raises(SystemExit) as raised:
+        parser().parse_args(arguments)
+    assert raised.value.code == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    (line,) = told.err.splitlines()
+    end = "; dev.py wheels --help tells more."
+    assert line.endswith(end)
+    return line.removesuffix(end)
+
+
+@pytest.mark.parametrize("word", ["3.9", "3.15", "abc", "", "python3.12", "3.12.1"])
+def test_a_version_that_no_wheel_is_made_for_is_refused(
+    capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    assert refusal(capsys, "--python", "3.12", word) == (
+        f"dev.py wheels: argument --python: {RANGE}, and {word!r} is none of these; {REMEDY}"
+    )
+
+
+def test_a_path_to_a_python_that_no_wheel_is_made_for_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    old = tmp_path / "python"
+    stand_in(old, "3.9")
+    assert refusal(capsys, "--python", str(old)) == (
+        f"dev.py wheels: argument --python: {RANGE}, and {str(old)!r}, which is Python 3.9,"
+        f" is none of these; {REMEDY}"
+    )
+    stand_in(old, "3.12")
+    assert parser().parse_args(["--python", str(old), "3.13"]).python == [str(old), "3.13"]
+
+
+def test_a_python_that_is_asked_for_and_not_there_ends_it_before_anything_is_built(
+    tmp_path: Path,
+) -> None:
+    there, missing, out = tmp_path / "there", tmp_path / "missing", tmp_path / "out"
+    stand_in(there, "3.12")
+    command = ["-m", "tools.wheels", "--out", str(out), "--python", str(there), str(missing)]
+    ran = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == (
+        f"dev.py wheels: no wheel can be made for Python {missing}:"
+        f" {missing} is no CPython with the global interpreter lock\n"
+    )
+    assert not out.exists()
+
+
+def test_a_place_for_wheels_that_is_no_folder_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "README.md"
+    file.touch()
+    for word in (file, file / "below" / "it"):
+        assert refusal(capsys, "--out", str(word)) == (
+            f"dev.py wheels: argument --out: {str(file)!r} is not a folder;"
+            " name a folder that is there or can be made"
+        )
+    for word in (tmp_path, tmp_path / "new" / "folder"):
+        assert parser().parse_args(["--out", str(word)]).out == word
+    monkeypatch.chdir(tmp_path)
+    assert parser().parse_args(["--out", "new"]).out == Path("new")
+    monkeypatch.setattr(os, "access", lambda _, mode: mode == os.F_OK)
+    assert refusal(capsys, "--out", str(tmp_path)) == (
+        f"dev.py wheels: argument --out: {str(tmp_path)!r} cannot be written to;"
+        " name a folder that is there or can be made"
+    )
+
+
+def test_help_says_something_about_every_option() -> None:
+    for line in re.split(r"\n  (?=-)", parser().format_help().partition("options:")[2])[1:]:
+        assert re.search(r"  +\w|\n +\w", line), line
 
 
 def test_an_unknown_architecture_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
