@@ -13,7 +13,7 @@ INIT = "packages/gateway/src/gateway/__init__.py"
 WIRING = "packages/gateway/src/gateway/_wiring.py"
 
 CYCLE = """
-_plain_build = _build_circuit_breaker
+_plain_build = circuit_breaker._build
 
 
 def _build_in_a_circle():
@@ -25,7 +25,7 @@ def _build_in_a_circle():
 circuit_breaker._build = _build_in_a_circle
 """
 TOUCH = """
-_quiet_build = _build_circuit_breaker
+_quiet_build = circuit_breaker._build
 
 
 def _build_loudly():

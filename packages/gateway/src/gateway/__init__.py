@@ -746,8 +746,15 @@ if not TYPE_CHECKING:  # pragma: no branch - to a type checker these names are t
 
     def __getattr__(name: str) -> object:
         """Find ``GatewayInterface`` and the exceptions when they are first asked for."""
-        value = _wiring.late_name(name)
-        globals()[name] = value
+        home: object = None
+        if name == "GatewayInterface":
+            from gateway import _dispatch as home
+        elif name.endswith("Error"):
+            from cores import errors as home
+        if not hasattr(home, name):
+            msg = f"module 'gateway' has no attribute {name!r}"
+            raise AttributeError(msg, name=name)
+        value = globals()[name] = getattr(home, name)
         return value
 
     def __dir__() -> list[str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from _thread import RLock
+from functools import partial
+from importlib import import_module
 from time import perf_counter, time
 from types import FunctionType, SimpleNamespace
 
@@ -237,12 +239,6 @@ def _build_metrics() -> Metrics:
     return metrics
 
 
-def _build_singleton() -> Singletons:
-    from cores.singleton import Singletons
-
-    return Singletons()
-
-
 def _build_http_client() -> HttpClient:
     from cores.http_client import HttpClient
 
@@ -252,12 +248,6 @@ def _build_http_client() -> HttpClient:
         log=logging,
         timeout=_setting("THRIFTGATE_HTTP_TIMEOUT", 10.0, 0.001),
     )
-
-
-def _build_utility() -> Utility:
-    from cores.utility import Utility
-
-    return Utility(current=current)
 
 
 def _build_initialization() -> Initialization:
@@ -272,72 +262,48 @@ def _build_lambda() -> Lambda:
     return Lambda(current=current, responses=responses, log=logging)
 
 
-def _build_responses() -> Responses:
-    from cores.responses import Responses
-
-    return Responses()
-
-
-def _build_circuit_breaker() -> CircuitBreaker:
-    from cores.circuit_breaker import CircuitBreaker
-
-    return CircuitBreaker()
-
-
-def _build_config() -> Config:
-    from cores.config import Config
-
-    return Config()
-
-
-def _build_watch() -> entrypoint.DeadlineWatch:
-    from gateway.entrypoint import DeadlineWatch
-
-    return DeadlineWatch(current, flush)
-
-
-def _build_log_context() -> ContextVar[Bound]:
-    from contextvars import ContextVar
-
-    return ContextVar("thriftgate_log_context")
-
-
-def _import_entrypoint() -> ModuleType:
-    from gateway import entrypoint
-
-    return entrypoint
-
-
 def _build_dispatcher() -> Dispatcher:
     from gateway._dispatch import Dispatcher
 
     return Dispatcher(int(_setting("THRIFTGATE_PROMOTE_AFTER", 16, 1)))
 
 
-def _build_fast_path() -> FastPath:
-    from gateway._fast_path import FastPath
+def _make(module: str, name: str, /, *args: object, **ports: object) -> Any:
+    """Return what *name* of *module* makes of the arguments; nearly all cores are built so."""
+    return getattr(import_module(module), name)(*args, **ports)
 
-    return FastPath()
+
+def flush() -> None:
+    """Write what the logging and metrics cores hold, if they are loaded."""
+    for core in (logging, metrics):
+        if is_loaded(core):
+            core.flush()
 
 
-watch = lazy("watch", _build_watch)
-log_context = lazy("log_context", _build_log_context)
+watch: entrypoint.DeadlineWatch = lazy(
+    "watch", partial(_make, "gateway.entrypoint", "DeadlineWatch", current, flush)
+)
+log_context: ContextVar[Bound] = lazy(
+    "log_context", partial(_make, "contextvars", "ContextVar", "thriftgate_log_context")
+)
 cache = lazy("cache", _build_cache)
 logging = lazy("logging", _build_logging)
 metrics = lazy("metrics", _build_metrics)
-singleton = lazy("singleton", _build_singleton)
+singleton: Singletons = lazy("singleton", partial(_make, "cores.singleton", "Singletons"))
 http_client = lazy("http_client", _build_http_client)
-utility = lazy("utility", _build_utility)
+utility: Utility = lazy("utility", partial(_make, "cores.utility", "Utility", current=current))
 initialization = lazy("initialization", _build_initialization)
 lambda_ = lazy("lambda_", _build_lambda)
-responses = lazy("responses", _build_responses)
-circuit_breaker = lazy("circuit_breaker", _build_circuit_breaker)
-config = lazy("config", _build_config)
+responses: Responses = lazy("responses", partial(_make, "cores.responses", "Responses"))
+circuit_breaker: CircuitBreaker = lazy(
+    "circuit_breaker", partial(_make, "cores.circuit_breaker", "CircuitBreaker")
+)
+config: Config = lazy("config", partial(_make, "cores.config", "Config"))
 
 # Parts of the gateway itself that many functions never need.
-entry = lazy("entry", _import_entrypoint)
+entry: ModuleType = lazy("entry", partial(import_module, "gateway.entrypoint"))
 dispatcher = lazy("dispatcher", _build_dispatcher)
-fast_path = lazy("fast_path", _build_fast_path)
+fast_path: FastPath = lazy("fast_path", partial(_make, "gateway._fast_path", "FastPath"))
 
 # Every interface by name; register_interface adds to it.
 interfaces: dict[str, Any] = {
@@ -406,31 +372,9 @@ def preload(*names: str) -> None:
         interfaces[name]._load()  # noqa: SLF001  Lazy's own module
 
 
-def flush() -> None:
-    """Write what the logging and metrics cores hold, if they are loaded."""
-    for core in (logging, metrics):
-        if is_loaded(core):
-            core.flush()
-
-
 def is_loaded(stand_in: object) -> bool:
     """Tell whether the object behind *stand_in* is built."""
     return stand_in._target is not None  # type: ignore[attr-defined]  # noqa: SLF001
-
-
-def late_name(name: str) -> object:
-    """Return the enumeration or exception that ``gateway.<name>`` stands for."""
-    if name == "GatewayInterface":
-        from gateway._dispatch import GatewayInterface
-
-        return GatewayInterface
-    if name.endswith("Error"):
-        from cores import errors
-
-        if hasattr(errors, name):
-            return getattr(errors, name)
-    msg = f"module 'gateway' has no attribute {name!r}"
-    raise AttributeError(msg, name=name)
 
 
 def _forget() -> None:
@@ -447,15 +391,10 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
 def reset() -> None:
     """Forget every built core and the current invocation."""
     current.invocation = None
-    _unbind()
-    for stand_in in _named.values():
-        stand_in._reset()  # noqa: SLF001
-    _unbind()  # what was let go may have called some of them
-
-
-def _unbind() -> None:
-    """Let each handle ask again what to call."""
-    routes.clear()
-    for handle in [*handles.values(), *([] if door is None else [door])]:
-        handle.bind(None)
-        handle.turn(on=True)
+    for stand_ins in ({}, _named, {}):  # handles once more: what was let go may have called some
+        for stand_in in stand_ins.values():
+            stand_in._reset()  # noqa: SLF001
+        routes.clear()
+        for handle in [*handles.values(), *([] if door is None else [door])]:
+            handle.bind(None)
+            handle.turn(on=True)
