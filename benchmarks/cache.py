@@ -16,9 +16,10 @@ from typing import Any
 
 from tools.options import Parser
 
-from benchmarks import measure
+from benchmarks import figures, report
 from benchmarks.caches import CACHES, OWN, PEERS, PEERS_TTL, THREADED, net
-from benchmarks.measure import Figure, Table, Worker, child, least, show_progress
+from benchmarks.figures import Figure
+from benchmarks.measure import Table, Worker, child, least, show_progress
 from benchmarks.startup import import_times
 
 SMALL, LARGE = 1_000, 100_000
@@ -46,7 +47,7 @@ IN_MEMORY = {"cython_runtime"}
 def parser() -> Parser:
     """Return the parser of `dev.py bench cache`."""
     options = Parser("bench cache", __doc__ or "")
-    measure.add_options(options, saves=True)
+    report.add_options(options, saves=True)
     options.add_argument(
         "--seconds", type=float, default=SECONDS, help=f"time for the loops (default {SECONDS:g})"
     )
@@ -144,7 +145,7 @@ def peer_figures(tables: dict[str, Table]) -> list[Figure]:
     How it does with expiry next to peers without is told, and not judged.
     """
     return [
-        measure.ahead(
+        figures.ahead(
             f"{own}{suffix} ahead of {kind}, {entries:,} entries",
             tables[TIMES.format(entries)],
             f"{own}{suffix}",
@@ -195,20 +196,20 @@ def results(seconds: float) -> dict[str, Any]:
     tables[TIMES.format(LARGE)] = large_times(seconds / 2)
     tables |= {MEMORY: memory(), HITS: child("caches", "hit_ratios", [*OWN, "theine"])}
     tables[STARTUP] = start_up()
-    conditions = measure.conditions(
+    conditions = report.conditions(
         clock="exact clock",  # each get of an entry with a TTL reads it
         calls="c.get(k) and c[k] = 1",
         other_calls="c.set(k, 1) and c.set(k, 1, ttl) of theine, c(k) of functools",
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
         seconds=seconds,
     )
-    return measure.document("cache", conditions, tables, judge(tables))
+    return report.document("cache", conditions, tables, judge(tables))
 
 
 def main() -> int:
     """Measure, tell, and say which figures hold."""
     options = parser().parse_args()
-    return measure.conclude("cache", lambda: results(options.seconds), options)
+    return report.conclude("cache", lambda: results(options.seconds), options)
 
 
 if __name__ == "__main__":

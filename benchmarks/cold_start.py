@@ -23,7 +23,8 @@ from tools.budget import BARE, HANDLER, PACKAGES, RUNTIME, compile_frame
 from tools.options import Parser
 
 from benchmarks.home import directive, running_home
-from benchmarks.measure import add_options, show_progress, write_json
+from benchmarks.measure import show_progress
+from benchmarks.report import add_options, write_json
 from gateway.cli.layout import lay_out
 from gateway.cli.local_runtime import LocalRuntime
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tools import instructions
 from tools.options import Parser
 
-from benchmarks import measure
+from benchmarks import measure, report
 from benchmarks.calls import (
     DIRECT,
     DOOR_CACHE,
@@ -29,7 +29,8 @@ from benchmarks.calls import (
     PYTHON_DIRECT,
     PYTHON_HANDLE,
 )
-from benchmarks.measure import Figure, Table, child, least, show_progress
+from benchmarks.figures import Figure
+from benchmarks.measure import Table, child, least, show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ DOOR_RATIO = 8.0
 def parser() -> Parser:
     """Return the parser of `dev.py bench dispatch`."""
     options = Parser("bench dispatch", __doc__ or "")
-    measure.add_options(options, saves=True)
+    report.add_options(options, saves=True)
     options.add_argument(
         "--seconds", type=float, default=SECONDS, help=f"time for the loops (default {SECONDS:g})"
     )
@@ -172,14 +173,14 @@ def results(seconds: float, *, is_counting: bool) -> dict[str, Any]:
             table[name]["instructions"] = number
     elif is_counting:
         sys.stderr.write("instructions are not counted: there is neither perf nor valgrind\n")
-    conditions = measure.conditions(
+    conditions = report.conditions(
         clock="exact clock",
         calls="f(k) and f(i, 'get', key=k)",
         path=state["path"],
         handles="yes" if state["has_handles"] else "no",
         seconds=seconds,
     )
-    return measure.document("dispatch", conditions, {COSTS: table}, judge(table, state))
+    return report.document("dispatch", conditions, {COSTS: table}, judge(table, state))
 
 
 def main() -> int:
@@ -189,7 +190,7 @@ def main() -> int:
     def run() -> dict[str, Any]:
         return results(options.seconds, is_counting=not options.no_count)
 
-    return measure.conclude("dispatch", run, options)
+    return report.conclude("dispatch", run, options)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from tools.options import Parser
 from urllib3.util import create_urllib3_context
 
 from benchmarks.home import TOKEN, directive, running_home
-from benchmarks.measure import add_options, show_progress, write_json
+from benchmarks.measure import show_progress
+from benchmarks.report import add_options, write_json
 from gateway import _wiring, get_gateway_stats
 from gateway.testing import LambdaContext
 from ha_extension.client import build_handler

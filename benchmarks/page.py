@@ -9,7 +9,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.measure import RESULTS, ROOT, Figure, columns_of
+from benchmarks.figures import Figure
+from benchmarks.measure import ROOT
+from benchmarks.report import RESULTS, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

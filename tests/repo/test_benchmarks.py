@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from benchmarks import cache, caches, dispatch, measure, page
-from benchmarks.measure import Figure
+from benchmarks import cache, caches, dispatch, figures, measure, page, report
+from benchmarks.figures import Figure
 from benchmarks.naive import CacheCore, Gateway, Interface
 from benchmarks.traces import TRACES
 
@@ -49,7 +49,7 @@ TIMES: Table = {
 
 
 def test_ahead_takes_the_column_with_the_nearest_peer() -> None:
-    figure = measure.ahead("ahead", TIMES, "own", ("quick", "slow"))
+    figure = figures.ahead("ahead", TIMES, "own", ("quick", "slow"))
     assert (figure.value, figure.verdict) == (0.909, "PASS")
     assert figure.note == "nearest: hit 10.0 to 11.0 of quick"
 
@@ -57,7 +57,7 @@ def test_ahead_takes_the_column_with_the_nearest_peer() -> None:
 @pytest.mark.parametrize(("number", "value"), [(20.0, 1.0), (16.0, 1.25)])
 def test_a_tie_or_a_lost_column_is_a_miss_that_is_named(number: float, value: float) -> None:
     table = {**TIMES, "slow": {"hit": 30.0, "set": number}}
-    figure = measure.ahead("ahead", table, "own", ("quick", "slow"))
+    figure = figures.ahead("ahead", table, "own", ("quick", "slow"))
     assert (figure.value, figure.verdict) == (value, "MISS")
     assert figure.note == f"behind: set 20.0 to {number} of slow"
 
@@ -69,7 +69,7 @@ def test_minima_takes_the_least_of_each_part() -> None:
 
 def test_columns_are_in_the_order_of_the_fullest_row() -> None:
     table = {"dict": {"b": 1.0}, "own": {"a": 1.0, "b": 1.0}, "peer": {"c": 1.0}}
-    assert measure.columns_of(table) == ["a", "b", "c"]
+    assert report.columns_of(table) == ["a", "b", "c"]
 
 
 def test_least_takes_each_number_from_the_run_where_it_is_smallest() -> None:
@@ -78,7 +78,7 @@ def test_least_takes_each_number_from_the_run_where_it_is_smallest() -> None:
 
 
 def test_show_aligns_the_numbers_and_marks_what_is_missing() -> None:
-    text = measure.show("ns", {"dict": {"hit": 16.2}, "theine": {"hit": 1784.4, "set": 9.0}})
+    text = report.show("ns", {"dict": {"hit": 16.2}, "theine": {"hit": 1784.4, "set": 9.0}})
     assert text.splitlines() == [
         "ns",
         "               hit       set",
@@ -97,16 +97,16 @@ def test_a_timed_loop_sees_each_key_and_its_names() -> None:
 
 
 def results(**table: float) -> dict[str, Any]:
-    figures = [Figure("hit", 1.2, 1.3, "x dict.get", "12 to 10 ns")]
-    conditions = measure.conditions(clock="exact clock", versions={"peer": "1.0"})
+    judged = [Figure("hit", 1.2, 1.3, "x dict.get", "12 to 10 ns")]
+    conditions = report.conditions(clock="exact clock", versions={"peer": "1.0"})
     conditions |= {"implementation": "CPython", "python": "3.11.2", "build": "not PGO"}
-    return measure.document("cache", conditions, {"ns": {"Store": table}}, figures)
+    return report.document("cache", conditions, {"ns": {"Store": table}}, judged)
 
 
 def test_a_report_names_what_a_verdict_rests_on_and_that_it_is_no_pgo_build(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    measure.report(results(hit=12.0), None)
+    report.report(results(hit=12.0), None)
     printed = capsys.readouterr().out.splitlines()
     assert "  versions: peer 1.0" in printed
     assert printed[-2] == (
@@ -118,9 +118,9 @@ def test_a_report_names_what_a_verdict_rests_on_and_that_it_is_no_pgo_build(
 def test_a_report_as_json_is_one_document(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    measure.report(results(hit=12.0), "-")
+    report.report(results(hit=12.0), "-")
     assert json.loads(capsys.readouterr().out) == results(hit=12.0)
-    measure.report(results(hit=12.0), str(tmp_path / "file"))
+    report.report(results(hit=12.0), str(tmp_path / "file"))
     assert json.loads((tmp_path / "file").read_text()) == results(hit=12.0)
     assert "PASS  hit" in capsys.readouterr().out
 
@@ -129,7 +129,7 @@ def test_a_report_as_json_is_one_document(
 def test_a_miss_is_the_exit_status_only_if_asked_for(check: bool, status: int) -> None:
     missed = results(hit=12.0) | {"figures": [{"verdict": "MISS"}], "tables": {}}
     options = argparse.Namespace(json="-", check=check, save=False, redraw=False)
-    assert measure.conclude("cache", lambda: missed, options) == status
+    assert report.conclude("cache", lambda: missed, options) == status
 
 
 @pytest.mark.parametrize("table", [cache, dispatch])
@@ -209,8 +209,8 @@ CALLS: Table = {
 
 def test_handles_are_judged_by_difference_and_the_door_by_ratio() -> None:
     state = {"path": "compiled", "reason": "", "has_handles": True}
-    figures = dispatch.judge(CALLS, state)
-    assert [(it.value, it.verdict) for it in figures] == [
+    judged = dispatch.judge(CALLS, state)
+    assert [(it.value, it.verdict) for it in judged] == [
         (8.0, "PASS"),
         (21.0, "INFO"),
         (18.0, "INFO"),
@@ -221,9 +221,9 @@ def test_handles_are_judged_by_difference_and_the_door_by_ratio() -> None:
 
 
 def test_the_pure_path_misses_the_figures_of_the_compiled_one_and_says_why() -> None:
-    figures = dispatch.judge({}, {"path": "pure", "reason": "no compiler"})
-    assert [it.verdict for it in figures] == ["MISS"] * 3
-    assert {it.note for it in figures} == {"the compiled path does not run: no compiler"}
+    judged = dispatch.judge({}, {"path": "pure", "reason": "no compiler"})
+    assert [it.verdict for it in judged] == ["MISS"] * 3
+    assert {it.note for it in judged} == {"the compiled path does not run: no compiler"}
 
 
 def test_the_naive_design_does_what_a_gateway_does() -> None:
