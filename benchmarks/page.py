@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs" / "performance.md"
 END = "<!-- end -->"
-BLOCK = re.compile(r"(?<=<!-- )(\w+) ([\w,. ]+)(?= -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(?<=<!-- )(\w+) ([^\n]+)(?= -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
 
 Runs = dict[str, Any]  # results by version of Python
 

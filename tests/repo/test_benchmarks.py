@@ -271,6 +271,26 @@ def test_a_page_gets_its_tables_from_the_results() -> None:
     ]
 
 
+def test_the_name_of_a_table_may_have_a_hyphen() -> None:
+    text = "<!-- cache start-up -->\n<!-- end -->\n"
+    run = results() | {"tables": {"start-up": {"extension": {"us": 120.0}}}}
+    assert "| extension | 120.0 |" in page.refresh(text, {"cache": {"3.11": run}})
+
+
+def test_each_table_of_the_committed_results_is_on_the_page_once() -> None:
+    text = page.PAGE.read_text(encoding="utf-8")
+    markers = [line for line in text.splitlines() if line.startswith("<!--") and line != page.END]
+    found = [f"<!-- {it[1]} {it[2]} -->" for it in page.BLOCK.finditer(text)]
+    assert found == markers
+    assert text.count(page.END) == len(markers)
+    wanted = [
+        {f"<!-- {name} {title} -->" for title in ("conditions", "figures", *run["tables"])}
+        for name, runs in page.load().items()
+        for run in runs.values()
+    ]
+    assert sorted(markers) == sorted(set().union(*wanted))
+
+
 def test_the_page_shows_the_committed_results() -> None:
     text = page.PAGE.read_text(encoding="utf-8")
     assert page.refresh(text, page.load()) == text, "run: dev.py bench cache dispatch --redraw"
