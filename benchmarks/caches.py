@@ -34,7 +34,6 @@ class Contender:
     make: Callable[[int], Any]
     read: str = "c.get(k)"
     write: str = "c[k] = 1"
-    expires: bool = False  # entries have a time to live
     skips: tuple[str, ...] = ()  # cases that mean nothing to it
 
     def open(self, entries: int) -> tuple[Any, Callable[[Any], object]]:
@@ -69,14 +68,12 @@ CACHES = {
     "cachebox LRU": Contender(peer("cachebox", "LRUCache")),
     "cachetools LRU": Contender(peer("cachetools", "LRUCache")),
     "theine": Contender(peer("theine", "Cache"), write="c.set(k, 1)"),
-    "Store, TTL": Contender(ours("fastpath_ext", default_ttl=TTL), expires=True),
-    "s3fifo Store, TTL": Contender(
-        ours("fastpath_ext", policy="s3fifo", default_ttl=TTL), expires=True
-    ),
-    "pure Store, TTL": Contender(ours("cores.store", default_ttl=TTL), expires=True),
-    "cachebox TTL": Contender(peer("cachebox", "TTLCache", TTL), expires=True),
-    "cachetools TTL": Contender(peer("cachetools", "TTLCache", TTL), expires=True),
-    "theine, TTL": Contender(peer("theine", "Cache"), write="c.set(k, 1, life)", expires=True),
+    "Store, TTL": Contender(ours("fastpath_ext", default_ttl=TTL)),
+    "s3fifo Store, TTL": Contender(ours("fastpath_ext", policy="s3fifo", default_ttl=TTL)),
+    "pure Store, TTL": Contender(ours("cores.store", default_ttl=TTL)),
+    "cachebox TTL": Contender(peer("cachebox", "TTLCache", TTL)),
+    "cachetools TTL": Contender(peer("cachetools", "TTLCache", TTL)),
+    "theine, TTL": Contender(peer("theine", "Cache"), write="c.set(k, 1, life)"),
 }
 OWN = ("Store", "s3fifo Store")
 PEERS = ("functools", "lru-dict", "cachebox LRU", "cachetools LRU", "theine")
