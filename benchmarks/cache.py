@@ -14,8 +14,6 @@ import sys
 import time
 from typing import Any
 
-from tools.options import Parser
-
 from benchmarks import figures, report
 from benchmarks.caches import CACHES, OWN, PEERS, PEERS_TTL, THREADED, net
 from benchmarks.figures import Figure
@@ -44,12 +42,14 @@ FILE_LIMIT = 80_000
 IN_MEMORY = {"cython_runtime"}
 
 
-def parser() -> Parser:
+def parser() -> report.Parser:
     """Return the parser of `dev.py bench cache`."""
-    options = Parser("bench cache", __doc__ or "")
-    report.add_options(options, saves=True)
+    options = report.Parser("cache", __doc__, saves=True)
     options.add_argument(
-        "--seconds", type=float, default=SECONDS, help=f"time for the loops (default {SECONDS:g})"
+        "--seconds",
+        type=report.duration,
+        default=SECONDS,
+        help=f"time for the loops (default {SECONDS:g})",
     )
     return options
 

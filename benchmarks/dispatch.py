@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from tools import instructions
-from tools.options import Parser
 
 from benchmarks import measure, report
-from benchmarks.calls import (
+from benchmarks.figures import Figure
+from benchmarks.measure import Table, child, least, show_progress
+from benchmarks.rows import (
     DIRECT,
     DOOR_CACHE,
     DOOR_TARGET,
@@ -29,8 +30,6 @@ from benchmarks.calls import (
     PYTHON_DIRECT,
     PYTHON_HANDLE,
 )
-from benchmarks.figures import Figure
-from benchmarks.measure import Table, child, least, show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,12 +43,14 @@ HANDLE_NS = 8.0
 DOOR_RATIO = 8.0
 
 
-def parser() -> Parser:
+def parser() -> report.Parser:
     """Return the parser of `dev.py bench dispatch`."""
-    options = Parser("bench dispatch", __doc__ or "")
-    report.add_options(options, saves=True)
+    options = report.Parser("dispatch", __doc__, saves=True)
     options.add_argument(
-        "--seconds", type=float, default=SECONDS, help=f"time for the loops (default {SECONDS:g})"
+        "--seconds",
+        type=report.duration,
+        default=SECONDS,
+        help=f"time for the loops (default {SECONDS:g})",
     )
     options.add_argument("--no-count", action="store_true", help="count no instructions")
     return options

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import os
 import platform
 import sys
@@ -11,16 +13,44 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tools import options
+
 from benchmarks.figures import Figure
 from benchmarks.measure import HASH_SEED, ROOT
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Mapping, Sequence
 
     from benchmarks.measure import Table
 
 RESULTS = ROOT / "benchmarks" / "results"
+
+
+class Parser(options.Parser):
+    """The parser of `dev.py bench TABLE`, with the options that every table has.
+
+    It needs nothing but the standard library, so that a command line is refused before anything
+    is installed for it.
+    """
+
+    def __init__(self, table: str, description: str | None, *, saves: bool = False) -> None:
+        super().__init__(f"bench {table}", description or "")
+        add_options(self, saves=saves)
+
+    def parse_known_args(  # type: ignore[override]  # as in the class above
+        self,
+        args: Sequence[str] | None = None,
+        namespace: argparse.Namespace | None = None,
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse, and refuse what has no effect together with --redraw."""
+        known, rest = super().parse_known_args(args, namespace)
+        if getattr(known, "redraw", False):
+            given = vars(known).items() - {("redraw", True)}
+            idle = sorted(name for name, value in given if value != self.get_default(name))
+            if idle:
+                shown = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+                self.error(f"--redraw measures nothing, so it cannot be combined with {shown}")
+        return known, rest
 
 
 def add_options(parser: argparse.ArgumentParser, *, saves: bool = False) -> None:
@@ -42,6 +72,27 @@ def add_options(parser: argparse.ArgumentParser, *, saves: bool = False) -> None
         parser.add_argument(
             "--redraw", action="store_true", help="only make the plots and the tables of docs anew"
         )
+
+
+def duration(text: str) -> float:
+    """Return the seconds that an option gives."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        msg = f"it takes a number of seconds above 0, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return seconds
+
+
+def count(text: str) -> int:
+    """Return the number of rounds that an option gives."""
+    number = int(text) if text.isdecimal() else 0
+    if not number:
+        msg = f"it takes a whole number above 0, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return number
 
 
 # ---- the machine
@@ -171,16 +222,16 @@ def save(results: dict[str, Any]) -> Path:
     return file
 
 
-def conclude(benchmark: str, run: Callable[[], dict[str, Any]], options: argparse.Namespace) -> int:
+def conclude(benchmark: str, run: Callable[[], dict[str, Any]], chosen: argparse.Namespace) -> int:
     """Measure, tell and save as the options say, and return the exit status."""
-    if options.redraw:
+    if chosen.redraw:
         return publish(benchmark, [])
     results = run()
-    report(results, options.json)
-    if options.save:
+    report(results, chosen.json)
+    if chosen.save:
         publish(benchmark, [save(results)])
     missed = any(it["verdict"] == "MISS" for it in results["figures"])
-    return int(options.check and missed)
+    return int(chosen.check and missed)
 
 
 def publish(benchmark: str, files: list[Path]) -> int:

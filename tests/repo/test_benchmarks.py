@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,60 @@ def test_the_options_of_a_table(table: Any) -> None:
     options = table.parser().parse_args(["--json", "a file", "--save"])
     assert (options.json, options.check, options.save) == ("a file", False, True)
     assert table.parser().parse_args([]).json is None
+
+
+@pytest.mark.parametrize("table", [cache, dispatch])
+@pytest.mark.parametrize("text", ["0", "-5", "nan", "inf", "ten"])
+def test_a_time_for_the_loops_is_above_zero(
+    table: Any, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        table.parser().parse_args(["--seconds", text])
+    name = table.parser().prog
+    assert capsys.readouterr().err == (
+        f"{name}: argument --seconds: it takes a number of seconds above 0, not {text!r};"
+        f" {name} --help tells more.\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "2.5"])
+def test_a_number_of_rounds_is_whole_and_above_zero(text: str) -> None:
+    assert report.count("3") == 3
+    with pytest.raises(
+        argparse.ArgumentTypeError, match=r"^it takes a whole number above 0, not '"
+    ):
+        report.count(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--check"], "--check"),
+        (["--json"], "--json"),
+        (["--save", "--no-count"], "--no-count, --save"),
+        (["--seconds", "3"], "--seconds"),
+    ],
+)
+def test_redraw_refuses_what_it_would_ignore(
+    words: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dispatch.parser().parse_args(["--redraw"]).redraw
+    with pytest.raises(SystemExit, match=r"^2$"):
+        dispatch.parser().parse_args(["--redraw", *words])
+    assert capsys.readouterr().err == (
+        f"dev.py bench dispatch: --redraw measures nothing, so it cannot be combined with {named};"
+        " dev.py bench dispatch --help tells more.\n"
+    )
+
+
+@pytest.mark.parametrize("table", ["cache", "dispatch"])
+def test_a_parser_is_read_without_an_environment(table: str) -> None:
+    code = "import sys; sys.path.insert(0, sys.argv.pop()); from benchmarks import {0} as table"
+    code += "; table.parser().parse_args(['--no-such-option'])"
+    command = [sys.executable, "-I", "-S", "-c", code.format(table), str(measure.ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"dev.py bench {table} has no option '--no-such-option'")
 
 
 class Terminal(io.StringIO):
