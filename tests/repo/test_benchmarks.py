@@ -270,8 +270,16 @@ def test_handles_are_judged_by_difference_and_the_door_by_ratio() -> None:
         (21.0, "INFO"),
         (18.0, "INFO"),
         (7.8, "MISS"),
-        (17.0, "PASS"),
-        (11.5, "INFO"),
+        (11.5, "PASS"),
+        (17.0, "INFO"),
+    ]
+
+
+def test_both_paths_are_judged_by_figures_of_the_same_names() -> None:
+    compiled = dispatch.judge(CALLS, {"path": "compiled", "reason": "", "has_handles": True})
+    pure = dispatch.judge({}, {"path": "pure", "reason": "no compiler"})
+    assert [(it.name, it.unit) for it in compiled if it.is_judged] == [
+        (it.name, it.unit) for it in pure
     ]
 
 
@@ -289,6 +297,24 @@ def test_the_naive_design_does_what_a_gateway_does() -> None:
         gateway.execute_operation(Interface.CACHE, "put", key="key")
     with pytest.raises(ValueError, match=r"^unknown interface: Interface\.TARGET$"):
         gateway.execute_operation(Interface.TARGET, "get", key="key")
+
+
+class Key:
+    """A key that counts how often it is looked up."""
+
+    hashed = 0
+
+    def __hash__(self) -> int:
+        self.hashed += 1
+        return 1
+
+
+def test_the_naive_design_looks_its_key_up_once() -> None:
+    key: Any = Key()
+    gateway = Gateway({key: CacheCore({"key": 1})})
+    key.hashed = 0
+    assert gateway.execute_operation(key, "get", key="key") == 1
+    assert key.hashed == 1
 
 
 @pytest.mark.parametrize("trace", TRACES)
