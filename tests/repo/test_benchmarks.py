@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,8 @@ from benchmarks import cache, caches, dispatch, figures, measure, page, report
 from benchmarks.figures import Figure
 from benchmarks.naive import CacheCore, Gateway, Interface
 from benchmarks.traces import TRACES
+
+import fastpath_ext
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -243,8 +246,48 @@ def test_an_import_is_judged_by_ratio_and_missed_without_an_extension() -> None:
         "extension": {"us": 120.0, "bytes": 80_001.0, "modules": 0.0},
         "empty extension": {"us": 83.0},
     }
-    assert [it.verdict for it in cache.start_up_figures(imports)] == ["PASS", "PASS", "MISS"]
+    judged = cache.start_up_figures(imports)
+    assert [it.verdict for it in judged] == ["PASS", "INFO", "PASS", "MISS"]
+    assert judged[1].line("PGO") == (
+        "INFO  import of the extension, as a time: 120 us; 120 where an empty one takes 83 [PGO]"
+    )
     assert [it.verdict for it in cache.start_up_figures({})] == ["MISS"]
+
+
+HIT_TIMES: Table = {
+    "dict": {"hit": 10.0},
+    "Store, TTL": {"hit": 13.0},
+    "pure Store, TTL": {"hit": 165.0},
+    cache.LAST_SECOND: {"hit": 40.0},
+}
+
+
+def test_a_hit_is_judged_by_ratio_with_1_000_entries_and_told_otherwise() -> None:
+    tables = {cache.TIMES.format(entries): HIT_TIMES for entries in cache.SIZES}
+    assert [(it.name, it.value, it.verdict) for it in cache.hit_figures(tables)] == [
+        ("hit of Store, TTL, 1,000 entries", 1.3, "PASS"),
+        ("hit of Store, TTL, 100,000 entries", 1.3, "INFO"),
+        ("hit of pure Store, TTL, 1,000 entries", 16.5, "MISS"),
+        ("hit of pure Store, TTL, 100,000 entries", 16.5, "INFO"),
+        ("hit of Store, TTL, last second, 1,000 entries", 4.0, "INFO"),
+        ("hit of pure Store, TTL, 1,000 entries, as a time", 165.0, "INFO"),
+    ]
+
+
+def test_a_last_second_ends_with_a_second_of_the_clock() -> None:
+    now = time.time()
+    end = now + caches.last_second()
+    # It may have waited until the next second had begun.
+    assert int(now) < end < int(now) + 2
+
+
+@pytest.mark.skipif(not fastpath_ext.COMPILED, reason="the row is the compiled engine's")
+def test_a_pass_in_the_last_second_hits() -> None:
+    cases = caches.Cases(cache.LAST_SECOND, 20)
+    assert set(cases.loops) == {"hit", caches.EMPTY, caches.EMPTY_ZIPF}
+    cases.cache.clear()
+    cases.run("hit")
+    assert cases.cache.stats()["hits"] >= 20
 
 
 CALLS: Table = {
