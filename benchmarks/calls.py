@@ -188,5 +188,6 @@ def state() -> dict[str, object]:
     return {
         "path": "compiled" if stats["compiled"] else "pure",
         "reason": stats["reason"],
-        "has_handles": not isinstance(gateway.cache_get, types.FunctionType),
+        # isinstance would ask a handle for its __class__, which is that of a function.
+        "has_handles": type(gateway.cache_get) is not types.FunctionType,
     }

@@ -326,6 +326,11 @@ def test_both_paths_are_judged_by_figures_of_the_same_names() -> None:
     ]
 
 
+def test_the_compiled_path_is_known_to_have_handles() -> None:
+    state = measure.child("calls", "state")
+    assert state["has_handles"] == (state["path"] == "compiled")
+
+
 def test_the_pure_path_misses_the_figures_of_the_compiled_one_and_says_why() -> None:
     judged = dispatch.judge({}, {"path": "pure", "reason": "no compiler"})
     assert [it.verdict for it in judged] == ["MISS"] * 3
