@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gateway
 from benchmarks import naive
 from benchmarks.measure import minima, timed_loop
+from benchmarks.rows import (
+    DIRECT,
+    DOOR_CACHE,
+    DOOR_TARGET,
+    EMPTY,
+    ENTRIES,
+    HANDLE,
+    NAIVE_CACHE,
+    NAIVE_COMPILED,
+    NAIVE_TARGET,
+    PYTHON_DIRECT,
+    PYTHON_HANDLE,
+)
 from cores.store import Store
 from gateway import _wiring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-ENTRIES = 1_000
 TTL = 300
-EMPTY = "empty loop"
-
-DIRECT = "the engine's get"
-HANDLE = "gateway.cache_get"
-PYTHON_DIRECT = "a Python function"
-PYTHON_HANDLE = "gateway.cache_contains, registered as that function"
-DOOR_TARGET = "execute_operation, bound Python target"
-NAIVE_TARGET = "naive design, bound Python target"
-DOOR_CACHE = "execute_operation, cache"
-NAIVE_CACHE = "naive design, cache in Python"
-NAIVE_COMPILED = "naive design, compiled cache"
 
 
 class Call(NamedTuple):
@@ -187,5 +188,6 @@ def state() -> dict[str, object]:
     return {
         "path": "compiled" if stats["compiled"] else "pure",
         "reason": stats["reason"],
-        "has_handles": not isinstance(gateway.cache_get, types.FunctionType),
+        # isinstance would ask a handle for its __class__, which is that of a function.
+        "has_handles": type(gateway.cache_get) is not types.FunctionType,
     }

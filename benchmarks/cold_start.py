@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from tools import instructions
 from tools.budget import BARE, HANDLER, PACKAGES, RUNTIME, compile_frame
-from tools.options import Parser
 
 from benchmarks.home import directive, running_home
-from benchmarks.measure import add_options, show_progress, write_json
+from benchmarks.measure import show_progress
+from benchmarks.report import Parser, count, write_json
 from gateway.cli.layout import lay_out
 from gateway.cli.local_runtime import LocalRuntime
 
@@ -107,9 +107,8 @@ FIGURES = (
 
 def parser() -> Parser:
     """Return the parser of `dev.py bench cold_start`."""
-    options = Parser("bench cold_start", __doc__ or "")
-    add_options(options)
-    options.add_argument("--rounds", type=int, default=15, help="processes per case for CPU time")
+    options = Parser("cold_start", __doc__)
+    options.add_argument("--rounds", type=count, default=15, help="processes per case for CPU time")
     return options
 
 

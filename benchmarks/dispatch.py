@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from tools import instructions
-from tools.options import Parser
 
-from benchmarks import measure
-from benchmarks.calls import (
+from benchmarks import measure, report
+from benchmarks.figures import Figure
+from benchmarks.measure import Table, child, least, show_progress
+from benchmarks.rows import (
     DIRECT,
     DOOR_CACHE,
     DOOR_TARGET,
@@ -29,7 +30,6 @@ from benchmarks.calls import (
     PYTHON_DIRECT,
     PYTHON_HANDLE,
 )
-from benchmarks.measure import Figure, Table, child, least, show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,14 +41,20 @@ COSTS = "per call"
 
 HANDLE_NS = 8.0
 DOOR_RATIO = 8.0
+HANDLE_FIGURE = "gateway.cache_get over the engine's get"
+TARGET_FIGURE = "string door to a bound Python target, for both"
+CACHE_FIGURE = "string door to the compiled cache, for both"
+FASTER = "x as fast as the naive design"
 
 
-def parser() -> Parser:
+def parser() -> report.Parser:
     """Return the parser of `dev.py bench dispatch`."""
-    options = Parser("bench dispatch", __doc__ or "")
-    measure.add_options(options, saves=True)
+    options = report.Parser("dispatch", __doc__, saves=True)
     options.add_argument(
-        "--seconds", type=float, default=SECONDS, help=f"time for the loops (default {SECONDS:g})"
+        "--seconds",
+        type=report.duration,
+        default=SECONDS,
+        help=f"time for the loops (default {SECONDS:g})",
     )
     options.add_argument("--no-count", action="store_true", help="count no instructions")
     return options
@@ -107,17 +113,18 @@ def count(path: str, counter: Callable[..., int]) -> dict[str, float]:
 
 def judge(table: Table, state: dict[str, Any]) -> list[Figure]:
     """Return the figures that handles and the string door are held to."""
-    names = ("gateway.cache_get over the engine's get", "string door, Python", "string door, cache")
     if state["path"] == "pure":
         note = f"the compiled path does not run: {state['reason']}"
-        limits = ((HANDLE_NS, "ns"), (DOOR_RATIO, "x"), (DOOR_RATIO, "x"))
         return [
-            Figure(name, None, limit, unit, note, at_least=unit == "x")
-            for name, (limit, unit) in zip(names, limits, strict=True)
+            Figure(HANDLE_FIGURE, None, HANDLE_NS, "ns", note),
+            *(
+                Figure(name, None, DOOR_RATIO, FASTER, note, at_least=True)
+                for name in (TARGET_FIGURE, CACHE_FIGURE)
+            ),
         ]
     note = "" if state["has_handles"] else "there is no handle, it is a Python function"
     return [
-        added("gateway.cache_get over the engine's get", table, HANDLE, DIRECT, note=note),
+        added(HANDLE_FIGURE, table, HANDLE, DIRECT, note=note),
         added(
             "gateway.cache_get over the engine's get, as attributes of modules",
             table,
@@ -132,13 +139,13 @@ def judge(table: Table, state: dict[str, Any]) -> list[Figure]:
             PYTHON_DIRECT,
             is_judged=False,
         ),
-        faster("string door to a bound Python target", table, DOOR_TARGET, NAIVE_TARGET),
-        faster("string door to the cache", table, DOOR_CACHE, NAIVE_CACHE),
+        faster(TARGET_FIGURE, table, DOOR_TARGET, NAIVE_TARGET),
+        faster(CACHE_FIGURE, table, DOOR_CACHE, NAIVE_COMPILED),
         faster(
-            "string door to the cache, naive design with the compiled one too",
+            "string door to the compiled cache, naive design with the one in Python",
             table,
             DOOR_CACHE,
-            NAIVE_COMPILED,
+            NAIVE_CACHE,
             is_judged=False,
         ),
     ]
@@ -157,8 +164,7 @@ def faster(name: str, table: Table, call: str, naive: str, *, is_judged: bool = 
     """Return the figure of how many times faster a call is than the naive design."""
     ns, slow = table[call]["ns"], table[naive]["ns"]
     ratio, note = round(slow / ns, 1), f"{ns} to {slow} ns"
-    unit = "x as fast as the naive design"
-    return Figure(name, ratio, DOOR_RATIO, unit, note, at_least=True, is_judged=is_judged)
+    return Figure(name, ratio, DOOR_RATIO, FASTER, note, at_least=True, is_judged=is_judged)
 
 
 def results(seconds: float, *, is_counting: bool) -> dict[str, Any]:
@@ -172,14 +178,14 @@ def results(seconds: float, *, is_counting: bool) -> dict[str, Any]:
             table[name]["instructions"] = number
     elif is_counting:
         sys.stderr.write("instructions are not counted: there is neither perf nor valgrind\n")
-    conditions = measure.conditions(
+    conditions = report.conditions(
         clock="exact clock",
         calls="f(k) and f(i, 'get', key=k)",
         path=state["path"],
         handles="yes" if state["has_handles"] else "no",
         seconds=seconds,
     )
-    return measure.document("dispatch", conditions, {COSTS: table}, judge(table, state))
+    return report.document("dispatch", conditions, {COSTS: table}, judge(table, state))
 
 
 def main() -> int:
@@ -189,7 +195,7 @@ def main() -> int:
     def run() -> dict[str, Any]:
         return results(options.seconds, is_counting=not options.no_count)
 
-    return measure.conclude("dispatch", run, options)
+    return report.conclude("dispatch", run, options)
 
 
 if __name__ == "__main__":

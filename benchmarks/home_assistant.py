@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import urllib3
-from tools.options import Parser
 from urllib3.util import create_urllib3_context
 
 from benchmarks.home import TOKEN, directive, running_home
-from benchmarks.measure import add_options, show_progress, write_json
+from benchmarks.measure import show_progress
+from benchmarks.report import Parser, count, write_json
 from gateway import _wiring, get_gateway_stats
 from gateway.testing import LambdaContext
 from ha_extension.client import build_handler
@@ -30,9 +30,10 @@ LIMIT_US = 100.0
 
 def parser() -> Parser:
     """Return the parser of `dev.py bench home_assistant`."""
-    options = Parser("bench home_assistant", __doc__ or "")
-    add_options(options)
-    options.add_argument("--rounds", type=int, default=40, help=f"rounds of {CALLS} calls per case")
+    options = Parser("home_assistant", __doc__)
+    options.add_argument(
+        "--rounds", type=count, default=40, help=f"rounds of {CALLS} calls per case"
+    )
     return options
 
 

@@ -1,9 +1,9 @@
 """The design that the string door is compared with: a gateway as it is often written.
 
-An enumeration names the interface, the name of the function is put together at each call and
-looked up twice, and the caller's keyword arguments are packed and unpacked on the way. Nothing is
-slow on purpose: there is no counting, no logging and no lock, and the function that is found is
-the implementation itself.
+A member of an Enum is the key under which the interface is looked up, once; an f-string makes the
+function's name at each call; hasattr asks for it and getattr fetches it; and **kwargs packs the
+caller's keyword arguments and unpacks them again. Nothing is slow on purpose: there is no counting,
+no logging and no lock, and the function that is found is the implementation itself.
 """
 
 from __future__ import annotations
@@ -33,15 +33,16 @@ class CacheCore:
 class Gateway:
     """Finds a core by interface, and its operation by name."""
 
-    def __init__(self, cores: dict[Interface, Any]) -> None:
-        self._cores = cores
+    def __init__(self, interfaces: dict[Interface, Any]) -> None:
+        self._interfaces = interfaces
 
     def execute_operation(self, interface: Interface, operation: str, **kwargs: Any) -> Any:
         """Run an operation with the caller's keyword arguments."""
-        if interface not in self._cores:
+        try:
+            core = self._interfaces[interface]
+        except KeyError:
             msg = f"unknown interface: {interface}"
-            raise ValueError(msg)
-        core = self._cores[interface]
+            raise ValueError(msg) from None
         name = f"execute_{operation}"
         if not hasattr(core, name):
             msg = f"unknown operation: {operation}"

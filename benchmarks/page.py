@@ -9,14 +9,16 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.measure import RESULTS, ROOT, Figure, columns_of
+from benchmarks.figures import Figure
+from benchmarks.measure import ROOT
+from benchmarks.report import RESULTS, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PAGE = ROOT / "docs" / "performance.md"
 END = "<!-- end -->"
-BLOCK = re.compile(r"(?<=<!-- )(\w+) ([\w,. ]+)(?= -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(?<=<!-- )(\w+) ([^\n]+)(?= -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
 
 Runs = dict[str, Any]  # results by version of Python
 
