@@ -103,6 +103,26 @@ def test_what_finds_nothing_proves_nothing() -> None:
     sanitize.require("another fault", find)
 
 
+def test_a_planted_fault_is_found_by_a_sanitizer_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = folder / "fastpath_ext"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    words = ", ".join(map(repr, sanitize_build.FAULTS))
+    (package / "_extension.py").write_text(
+        f"def fail():\n    raise SystemExit(({words}))\n"
+        "class Faults:\n    def __getitem__(self, _): return fail\n"
+        "FAULTS = Faults()\n"
+    )
+    monkeypatch.setattr(sanitize_build, "preloaded", list)
+    monkeypatch.setattr(sanitize_build, "sanitizer_settings", lambda reports: {})
+    monkeypatch.setattr(sanitize_build, "build", lambda *_, **__: folder)
+    reported = "^a planted fault, 'heap-buffer-overflow', is reported as something else:\nplanted "
+    with pytest.raises(sanitize.FaultError, match=reported):
+        sanitize.planted(sanitize.Session(seconds=1, seed=5, python=None))
+
+
 def test_a_report_is_a_fault_even_if_the_command_succeeds(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
