@@ -136,7 +136,11 @@ def run(
     cwd: Path = ROOT,
     limit: float = LIMIT,
 ) -> str:
-    """Run a command with its output in a log, and return that; raise FaultError if it fails."""
+    """Run a command with its output in a log, and return that.
+
+    Raises FaultError if it fails, and UnavailableError if it ends with the status of a tool that
+    lacks something.
+    """
     log = FOLDER / f"{name}.log"
     environment = {key: value for key, value in os.environ.items() if key != "THRIFTGATE_PURE"}
     with log.open("w", encoding="utf-8") as output:
@@ -159,6 +163,8 @@ def run(
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     text = log.read_text(encoding="utf-8", errors="replace")
+    if status == SKIPPED:
+        raise UnavailableError(last_line(text))
     if status:
         tail = "\n".join(text.rstrip().split("\n")[-TAIL:])
         msg = f"{verdict}; the end of {log.relative_to(ROOT)}:\n{tail}"
@@ -167,7 +173,7 @@ def run(
 
 
 def last_line(text: str) -> str:
-    """Return what pytest sums up in."""
+    """Return what pytest, or another tool, sums up in."""
     return text.rstrip().rpartition("\n")[2].strip("= ")
 
 
@@ -255,6 +261,20 @@ def fuzz(session: Session) -> str:
     path = FOLDER / "address/src"
     text = sanitized("fuzz", path, command, settings, LIMIT + session.seconds)
     return f"{last_line(text)}, {text.count('THRIFTGATE_FUZZ_SEED=')} seeds"
+
+
+def with_extension(step: Callable[[Session], str], session: Session) -> str:
+    """Perform a step where the installed extension is compiled, so that this can be done here.
+
+    Without a compiler or Python's headers, and where the extension is left out on purpose, there
+    is nothing to examine.
+    """
+    import fastpath_ext  # needs the packages
+
+    if not fastpath_ext.COMPILED:
+        msg = f"the extension is not compiled here: {fastpath_ext.reason}"
+        raise UnavailableError(msg)
+    return step(session)
 
 
 def cython_coverage(session: Session) -> str:
@@ -346,7 +366,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs is ended as well
     installation.say(f"the seed of this run: --seed {session.seed}")
     for name in QUICK if options.quick else STEPS:
-        session.perform(name, STEPS[name])
+        session.perform(name, partial(with_extension, STEPS[name]))
     if options.json:
         document = {
             "seed": session.seed,

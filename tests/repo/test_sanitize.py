@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +65,36 @@ def test_only_missing_sanitizers_skip_it_all(session: sanitize.Session) -> None:
     session.perform("contracts", raising(UnavailableError("no libasan")))
     assert session.status == sanitize.SKIPPED
     assert session.outcomes["contracts"]["detail"] == "no libasan"
+
+
+def test_a_tool_that_lacks_something_skips_its_step(session: sanitize.Session) -> None:
+    code = "print('leaks skipped: no extension'); raise SystemExit(77)"
+    session.perform("leaks", lambda _: sanitize.run("it", [sys.executable, "-c", code], {}))
+    assert session.outcomes["leaks"]["outcome"] == "skipped"
+    assert session.outcomes["leaks"]["detail"] == "leaks skipped: no extension"
+
+
+def test_without_a_compiled_extension_all_is_skipped(folder: Path) -> None:
+    code = f"""\
+import sys
+from pathlib import Path
+from tools import sanitize
+sanitize.FOLDER = Path({str(folder)!r})
+sys.exit(sanitize.main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--json"],
+        env=os.environ | {"THRIFTGATE_PURE": "1"},
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == sanitize.SKIPPED, done.stderr
+    steps = json.loads(done.stdout)["steps"]
+    said = {(step["outcome"], step["detail"]) for step in steps.values()}
+    assert said == {("skipped", "the extension is not compiled here: THRIFTGATE_PURE is set")}
+    assert set(steps) == set(sanitize.STEPS)
 
 
 def test_output_of_a_command_is_kept_and_its_end_shown(folder: Path) -> None:
