@@ -8,7 +8,9 @@ free-threaded Python where there is one.
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import os
 import random
 import shutil
@@ -26,7 +28,6 @@ from tools.options import Parser
 from tools.sanitize_build import UnavailableError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,22 +59,35 @@ class FaultError(Exception):
 def parser() -> Parser:
     """Return the parser of `dev.py sanitize`."""
     options = Parser("sanitize", __doc__ or "")
-    options.add_argument(
+    scope = options.add_mutually_exclusive_group()
+    scope.add_argument(
         "--quick",
         action="store_true",
         help=f"what ci runs: {QUICK_SECONDS} s of fuzzing, no coverage, no free-threaded Python",
     )
     options.add_argument(
-        "--seconds", type=float, metavar="N", help=f"time for the fuzz tests ({SECONDS})"
+        "--seconds", type=duration, metavar="N", help=f"time for the fuzz tests ({SECONDS})"
     )
     options.add_argument(
         "--seed", type=int, metavar="S", help="first seed of the fuzz tests (by chance)"
     )
-    options.add_argument(
+    scope.add_argument(
         "--python", metavar="PATH", help="the free-threaded Python (the newest one on PATH)"
     )
     options.add_argument("--json", action="store_true", help="print the outcome as JSON")
     return options
+
+
+def duration(text: str) -> float:
+    """Return a time in seconds that an option gives."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < math.inf:
+        msg = f"it must be a number of seconds above 0, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return seconds
 
 
 @dataclass

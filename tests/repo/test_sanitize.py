@@ -44,6 +44,35 @@ def compiler(folder: Path, script: str) -> str:
     return str(file)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        *[
+            (
+                [f"--seconds={seconds}"],
+                f"argument --seconds: it must be a number of seconds above 0, not '{seconds}'",
+            )
+            for seconds in ("-1", "0", "nan", "inf", "soon")
+        ],
+        (
+            ["--quick", "--python", "nowhere"],
+            "argument --python: not allowed with argument --quick",
+        ),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        sanitize.parser().parse_args(arguments)
+    said = capsys.readouterr().err
+    assert said == f"dev.py sanitize: {complaint}; dev.py sanitize --help tells more.\n"
+
+
+def test_time_for_the_fuzz_tests_may_be_a_fraction() -> None:
+    assert sanitize.parser().parse_args(["--seconds", "0.5"]).seconds == 0.5
+
+
 def test_a_fault_is_shown_and_fails(session: sanitize.Session) -> None:
     session.perform("contracts", lambda _: "12 passed")
     assert session.status == 0
