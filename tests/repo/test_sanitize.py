@@ -139,7 +139,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(folder: Path) ->
     os.mkfifo(pipe)
     # What the command starts holds the pipe open until it ends itself.
     command = ["sh", "-c", '(exec 3>"$1"; echo started >&3; sleep 60) & wait', "sh", str(pipe)]
-    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as reader:
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as reader:
         for limit in (0.1, 1, 10):  # pragma: no branch  the machine may be slow, or very slow
             hangs = rf"^it hangs: it was still running after {limit:.0f} s; "
             with pytest.raises(sanitize.FaultError, match=hangs):
