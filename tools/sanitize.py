@@ -38,6 +38,7 @@ SECONDS, QUICK_SECONDS = 45, 20
 SKIPPED = 77  # this machine lacks what it needs
 LIMIT = 600.0  # seconds; what takes longer, beyond what it was given for fuzzing, hangs
 TAIL = 60  # lines of output that are shown of a failure
+COMPILED = ("-k", "not pure")  # without the pure engine, which shares the contracts
 FREE_THREADED = [f"python3.{minor}t" for minor in range(19, 12, -1)]
 NO_FREE_THREADED = (
     "no free-threaded Python was found; get one with: uv python install 3.14t, or build CPython"
@@ -101,10 +102,14 @@ class Session:
     faults: list[str] = field(default_factory=list)
     coverage: dict[str, dict[str, object]] = field(default_factory=dict)
 
-    @property
-    def fuzz(self) -> dict[str, str]:
-        """Return the environment of a run whose fuzz tests begin with the seed."""
-        return {"THRIFTGATE_FUZZ_SEED": str(self.seed)}
+    def fuzz(self, name: str, command: list[str]) -> dict[str, str]:
+        """Return the environment that shares the time out among the fuzz tests of a command."""
+        listed = run(name, [*command, "-m", "fuzz", "--collect-only"], {})
+        number = sum("::" in line for line in listed.split("\n"))
+        return {
+            "THRIFTGATE_FUZZ_SEED": str(self.seed),
+            "THRIFTGATE_FUZZ_SECONDS": str(self.seconds / number),
+        }
 
     def pytest(self, python: str, *arguments: str) -> list[str]:
         """Return the command for pytest on the suites, with the repository's settings.
@@ -252,8 +257,9 @@ def address_build() -> Path:
 def contracts(session: Session) -> str:
     """Run all that is said about the compiled code, under the sanitizers."""
     path = address_build()
-    command = session.pytest(sys.executable, "-m", "not fuzz")  # these come later, for longer
-    return last_line(sanitized("contracts", path, command, session.fuzz))
+    # The fuzz tests come later, for longer.
+    command = session.pytest(sys.executable, *COMPILED, "-m", "not fuzz")
+    return last_line(sanitized("contracts", path, command, {}))
 
 
 def leaks(session: Session) -> str:
@@ -265,13 +271,9 @@ def leaks(session: Session) -> str:
 def fuzz(session: Session) -> str:
     """Run the tests marked as fuzz for longer, under the sanitizers, and share the time out."""
     sanitize_build.preloaded()
-    marked = ["-m", "fuzz"]
-    listed = run("fuzz", session.pytest(sys.executable, *marked, "--collect-only"), {})
-    number = max(1, sum("::" in line for line in listed.split("\n")))
-    settings = session.fuzz | {"THRIFTGATE_FUZZ_SECONDS": str(session.seconds / number)}
-    command = session.pytest(
-        sys.executable, *marked, "-s"
-    )  # a crash must not take the seed with it
+    # With -s, because a crash must not take the seed with it.
+    command = session.pytest(sys.executable, *COMPILED, "-m", "fuzz", "-s")
+    settings = session.fuzz("fuzz", command)
     path = FOLDER / "address/src"
     text = sanitized("fuzz", path, command, settings, LIMIT + session.seconds)
     return f"{last_line(text)}, {text.count('THRIFTGATE_FUZZ_SEED=')} seeds"
@@ -304,7 +306,7 @@ def cython_coverage(session: Session) -> str:
     configuration = folder / "coveragerc"
     configuration.write_text(sanitize_coverage.CONFIGURATION.format(folder=folder))
     settings = {"PYTHONPATH": f"{path}{os.pathsep}{ROOT}"}
-    python, *words = session.pytest(sys.executable, "-k", "not pure", "-m", "not threads")
+    python, *words = session.pytest(sys.executable, *COMPILED, "-m", "not threads")
     measured = [python, "-m", "coverage", "run", f"--rcfile={configuration}", *words]
     # The paths of the sources in the module are relative to the folder of its setup.py.
     run("coverage", measured, settings, cwd=folder, limit=LIMIT / 2)
@@ -350,7 +352,7 @@ def free_threaded(session: Session) -> str:
     run("free-threaded", [python, "-c", code, str(ROOT), str(folder)], {"PYTHONPATH": str(ROOT)})
     python = str(folder / "bin/python")
     # What sanitizers cannot see is how often threads meet, so this has as much time as the fuzz.
-    settings = session.fuzz | {"THRIFTGATE_FUZZ_SECONDS": str(session.seconds / 16)}
+    settings = session.fuzz("free-threaded", session.pytest(python))
     version = run("free-threaded", [python, "-VV"], {}).split(" (")[0]
     text = run("free-threaded", session.pytest(python), settings, limit=LIMIT + session.seconds)
     return f"{version}: {last_line(text)}"

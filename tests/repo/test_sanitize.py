@@ -13,6 +13,8 @@ import pytest
 from tools import installation, sanitize, sanitize_build
 from tools.sanitize_build import UnavailableError
 
+import fastpath_ext
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -124,6 +126,40 @@ sys.exit(sanitize.main())
     said = {(step["outcome"], step["detail"]) for step in steps.values()}
     assert said == {("skipped", "the extension is not compiled here: THRIFTGATE_PURE is set")}
     assert set(steps) == set(sanitize.STEPS)
+
+
+@pytest.fixture
+def collected(
+    session: sanitize.Session, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., set[str]]:
+    """Return a function giving the tests of the checkout that options of pytest select."""
+    monkeypatch.setattr(sanitize, "ROOT", root)
+
+    def collect(*options: str) -> set[str]:
+        command = session.pytest(sys.executable, *options, "--collect-only")
+        return {line for line in sanitize.run("it", command, {}).split("\n") if "::" in line}
+
+    return collect
+
+
+def test_only_the_pure_engine_is_left_out(collected: Callable[..., set[str]]) -> None:
+    everything, chosen = collected(), collected(*sanitize.COMPILED)
+    assert {test.partition("[")[2][:4] for test in everything - chosen} == {"pure"}
+    assert not [test for test in chosen if "[pure" in test]
+
+
+@pytest.mark.skipif(not fastpath_ext.COMPILED, reason="there are no handles to be fuzzed")
+def test_fuzz_tests_share_the_time(
+    session: sanitize.Session, collected: Callable[..., set[str]]
+) -> None:
+    session.seconds = 30
+    tests = collected(*sanitize.COMPILED, "-m", "fuzz")
+    names = {Path(test.partition("::")[0]).stem for test in tests}
+    assert names == {"test_handle", "test_store_hostile", "test_store_threads"}
+    assert session.fuzz("it", session.pytest(sys.executable, *sanitize.COMPILED)) == {
+        "THRIFTGATE_FUZZ_SEED": "5",
+        "THRIFTGATE_FUZZ_SECONDS": str(30 / len(tests)),
+    }
 
 
 def test_output_of_a_command_is_kept_and_its_end_shown(folder: Path) -> None:
