@@ -222,10 +222,8 @@ def planted(session: Session) -> str:
     from tools import sanitize_leaks  # needs the packages
 
     del session
-    sanitize_build.preloaded()
     source = sanitize_build.PLANTED
-    switches = {"THRIFTGATE_SANITIZE": "1"}
-    path = sanitize_build.build(PACKAGE, FOLDER / "planted", switches, source=source)
+    path = sanitize_build.sanitized_build(PACKAGE, FOLDER / "planted", source=source)
     for number, fault in enumerate(sanitize_build.FAULTS):
         code = f"from fastpath_ext import _extension; _extension.FAULTS[{number}]()"
         require(fault, partial(sanitized, "planted", path, [sys.executable, "-c", code], {}))
@@ -250,8 +248,7 @@ def require(sign: str, work: Callable[[], object]) -> None:
 
 def address_build() -> Path:
     """Build the extension with the sanitizers, once per run of this tool."""
-    sanitize_build.preloaded()
-    return sanitize_build.build(PACKAGE, FOLDER / "address", {"THRIFTGATE_SANITIZE": "1"})
+    return sanitize_build.sanitized_build(PACKAGE, FOLDER / "address")
 
 
 def contracts(session: Session) -> str:

@@ -212,9 +212,8 @@ def test_a_planted_fault_is_found_by_a_sanitizer_only(
         "class Faults:\n    def __getitem__(self, _): return fail\n"
         "FAULTS = Faults()\n"
     )
-    monkeypatch.setattr(sanitize_build, "preloaded", list)
     monkeypatch.setattr(sanitize_build, "sanitizer_settings", lambda reports: {})
-    monkeypatch.setattr(sanitize_build, "build", lambda *_, **__: folder)
+    monkeypatch.setattr(sanitize_build, "sanitized_build", lambda *_, **__: folder)
     reported = "^a planted fault, 'heap-buffer-overflow', is reported as something else:\nplanted "
     with pytest.raises(sanitize.FaultError, match=reported):
         sanitize.planted(sanitize.Session(seconds=1, seed=5, python=None))
