@@ -8,7 +8,9 @@ free-threaded Python where there is one.
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import os
 import random
 import shutil
@@ -26,7 +28,6 @@ from tools.options import Parser
 from tools.sanitize_build import UnavailableError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +38,7 @@ SECONDS, QUICK_SECONDS = 45, 20
 SKIPPED = 77  # this machine lacks what it needs
 LIMIT = 600.0  # seconds; what takes longer, beyond what it was given for fuzzing, hangs
 TAIL = 60  # lines of output that are shown of a failure
+COMPILED = ("-k", "not pure")  # without the pure engine, which shares the contracts
 FREE_THREADED = [f"python3.{minor}t" for minor in range(19, 12, -1)]
 NO_FREE_THREADED = (
     "no free-threaded Python was found; get one with: uv python install 3.14t, or build CPython"
@@ -45,28 +47,48 @@ NO_FREE_THREADED = (
 
 
 class FaultError(Exception):
-    """Something was found; the text is the report."""
+    """Something was found; the text is the report.
+
+    `evidence` is the part of it that a planted fault has to be found in.
+    """
+
+    def __init__(self, text: str, evidence: str | None = None) -> None:
+        super().__init__(text)
+        self.evidence = text if evidence is None else evidence
 
 
 def parser() -> Parser:
     """Return the parser of `dev.py sanitize`."""
     options = Parser("sanitize", __doc__ or "")
-    options.add_argument(
+    scope = options.add_mutually_exclusive_group()
+    scope.add_argument(
         "--quick",
         action="store_true",
         help=f"what ci runs: {QUICK_SECONDS} s of fuzzing, no coverage, no free-threaded Python",
     )
     options.add_argument(
-        "--seconds", type=float, metavar="N", help=f"time for the fuzz tests ({SECONDS})"
+        "--seconds", type=duration, metavar="N", help=f"time for the fuzz tests ({SECONDS})"
     )
     options.add_argument(
         "--seed", type=int, metavar="S", help="first seed of the fuzz tests (by chance)"
     )
-    options.add_argument(
+    scope.add_argument(
         "--python", metavar="PATH", help="the free-threaded Python (the newest one on PATH)"
     )
     options.add_argument("--json", action="store_true", help="print the outcome as JSON")
     return options
+
+
+def duration(text: str) -> float:
+    """Return a time in seconds that an option gives."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < math.inf:
+        msg = f"it must be a number of seconds above 0, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return seconds
 
 
 @dataclass
@@ -80,10 +102,14 @@ class Session:
     faults: list[str] = field(default_factory=list)
     coverage: dict[str, dict[str, object]] = field(default_factory=dict)
 
-    @property
-    def fuzz(self) -> dict[str, str]:
-        """Return the environment of a run whose fuzz tests begin with the seed."""
-        return {"THRIFTGATE_FUZZ_SEED": str(self.seed)}
+    def fuzz(self, name: str, command: list[str]) -> dict[str, str]:
+        """Return the environment that shares the time out among the fuzz tests of a command."""
+        listed = run(name, [*command, "-m", "fuzz", "--collect-only"], {})
+        number = sum("::" in line for line in listed.split("\n"))
+        return {
+            "THRIFTGATE_FUZZ_SEED": str(self.seed),
+            "THRIFTGATE_FUZZ_SECONDS": str(self.seconds / number),
+        }
 
     def pytest(self, python: str, *arguments: str) -> list[str]:
         """Return the command for pytest on the suites, with the repository's settings.
@@ -129,7 +155,11 @@ def run(
     cwd: Path = ROOT,
     limit: float = LIMIT,
 ) -> str:
-    """Run a command with its output in a log, and return that; raise FaultError if it fails."""
+    """Run a command with its output in a log, and return that.
+
+    Raises FaultError if it fails, and UnavailableError if it ends with the status of a tool that
+    lacks something.
+    """
     log = FOLDER / f"{name}.log"
     environment = {key: value for key, value in os.environ.items() if key != "THRIFTGATE_PURE"}
     with log.open("w", encoding="utf-8") as output:
@@ -152,6 +182,8 @@ def run(
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     text = log.read_text(encoding="utf-8", errors="replace")
+    if status == SKIPPED:
+        raise UnavailableError(last_line(text))
     if status:
         tail = "\n".join(text.rstrip().split("\n")[-TAIL:])
         msg = f"{verdict}; the end of {log.relative_to(ROOT)}:\n{tail}"
@@ -160,7 +192,7 @@ def run(
 
 
 def last_line(text: str) -> str:
-    """Return what pytest sums up in."""
+    """Return what pytest, or another tool, sums up in."""
     return text.rstrip().rpartition("\n")[2].strip("= ")
 
 
@@ -180,7 +212,8 @@ def sanitized(
     found = [report.read_text(errors="replace") for report in sorted(reports.iterdir())]
     if found or ended:
         msg = "\n".join([*(f"a sanitizer reports:\n{report}" for report in found), ended])
-        raise FaultError(msg)
+        # What a process says of itself is no proof that a sanitizer watched it.
+        raise FaultError(msg, evidence="\n".join(found))
     return text
 
 
@@ -189,12 +222,10 @@ def planted(session: Session) -> str:
     from tools import sanitize_leaks  # needs the packages
 
     del session
-    sanitize_build.preloaded()
     source = sanitize_build.PLANTED
-    switches = {"THRIFTGATE_SANITIZE": "1"}
-    path = sanitize_build.build(PACKAGE, FOLDER / "planted", switches, source=source)
-    for fault in sanitize_build.FAULTS:
-        code = f"from fastpath_ext import _extension; _extension.FAULTS[{fault!r}]()"
+    path = sanitize_build.sanitized_build(PACKAGE, FOLDER / "planted", source=source)
+    for number, fault in enumerate(sanitize_build.FAULTS):
+        code = f"from fastpath_ext import _extension; _extension.FAULTS[{number}]()"
         require(fault, partial(sanitized, "planted", path, [sys.executable, "-c", code], {}))
     leaking = [sys.executable, "-m", "tools.sanitize_leaks", "--planted"]
     for kind in ("blocks", "objects", *(["bytes"] if sanitize_leaks.byte_counter() else [])):
@@ -207,7 +238,7 @@ def require(sign: str, work: Callable[[], object]) -> None:
     try:
         work()
     except FaultError as error:
-        if sign in str(error):
+        if sign in error.evidence:
             return
         msg = f"a planted fault, {sign!r}, is reported as something else:\n{error}"
     else:
@@ -217,15 +248,15 @@ def require(sign: str, work: Callable[[], object]) -> None:
 
 def address_build() -> Path:
     """Build the extension with the sanitizers, once per run of this tool."""
-    sanitize_build.preloaded()
-    return sanitize_build.build(PACKAGE, FOLDER / "address", {"THRIFTGATE_SANITIZE": "1"})
+    return sanitize_build.sanitized_build(PACKAGE, FOLDER / "address")
 
 
 def contracts(session: Session) -> str:
     """Run all that is said about the compiled code, under the sanitizers."""
     path = address_build()
-    command = session.pytest(sys.executable, "-m", "not fuzz")  # these come later, for longer
-    return last_line(sanitized("contracts", path, command, session.fuzz))
+    # The fuzz tests come later, for longer.
+    command = session.pytest(sys.executable, *COMPILED, "-m", "not fuzz")
+    return last_line(sanitized("contracts", path, command, {}))
 
 
 def leaks(session: Session) -> str:
@@ -237,16 +268,26 @@ def leaks(session: Session) -> str:
 def fuzz(session: Session) -> str:
     """Run the tests marked as fuzz for longer, under the sanitizers, and share the time out."""
     sanitize_build.preloaded()
-    marked = ["-m", "fuzz"]
-    listed = run("fuzz", session.pytest(sys.executable, *marked, "--collect-only"), {})
-    number = max(1, sum("::" in line for line in listed.split("\n")))
-    settings = session.fuzz | {"THRIFTGATE_FUZZ_SECONDS": str(session.seconds / number)}
-    command = session.pytest(
-        sys.executable, *marked, "-s"
-    )  # a crash must not take the seed with it
+    # With -s, because a crash must not take the seed with it.
+    command = session.pytest(sys.executable, *COMPILED, "-m", "fuzz", "-s")
+    settings = session.fuzz("fuzz", command)
     path = FOLDER / "address/src"
     text = sanitized("fuzz", path, command, settings, LIMIT + session.seconds)
     return f"{last_line(text)}, {text.count('THRIFTGATE_FUZZ_SEED=')} seeds"
+
+
+def with_extension(step: Callable[[Session], str], session: Session) -> str:
+    """Perform a step where the installed extension is compiled, so that this can be done here.
+
+    Without a compiler or Python's headers, and where the extension is left out on purpose, there
+    is nothing to examine.
+    """
+    import fastpath_ext  # needs the packages
+
+    if not fastpath_ext.COMPILED:
+        msg = f"the extension is not compiled here: {fastpath_ext.reason}"
+        raise UnavailableError(msg)
+    return step(session)
 
 
 def cython_coverage(session: Session) -> str:
@@ -262,7 +303,7 @@ def cython_coverage(session: Session) -> str:
     configuration = folder / "coveragerc"
     configuration.write_text(sanitize_coverage.CONFIGURATION.format(folder=folder))
     settings = {"PYTHONPATH": f"{path}{os.pathsep}{ROOT}"}
-    python, *words = session.pytest(sys.executable, "-k", "not pure", "-m", "not threads")
+    python, *words = session.pytest(sys.executable, *COMPILED, "-m", "not threads")
     measured = [python, "-m", "coverage", "run", f"--rcfile={configuration}", *words]
     # The paths of the sources in the module are relative to the folder of its setup.py.
     run("coverage", measured, settings, cwd=folder, limit=LIMIT / 2)
@@ -308,7 +349,7 @@ def free_threaded(session: Session) -> str:
     run("free-threaded", [python, "-c", code, str(ROOT), str(folder)], {"PYTHONPATH": str(ROOT)})
     python = str(folder / "bin/python")
     # What sanitizers cannot see is how often threads meet, so this has as much time as the fuzz.
-    settings = session.fuzz | {"THRIFTGATE_FUZZ_SECONDS": str(session.seconds / 16)}
+    settings = session.fuzz("free-threaded", session.pytest(python))
     version = run("free-threaded", [python, "-VV"], {}).split(" (")[0]
     text = run("free-threaded", session.pytest(python), settings, limit=LIMIT + session.seconds)
     return f"{version}: {last_line(text)}"
@@ -338,7 +379,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs is ended as well
     installation.say(f"the seed of this run: --seed {session.seed}")
     for name in QUICK if options.quick else STEPS:
-        session.perform(name, STEPS[name])
+        session.perform(name, partial(with_extension, STEPS[name]))
     if options.json:
         document = {
             "seed": session.seed,

@@ -350,6 +350,11 @@ def leaks(scenarios: dict[str, Callable[[], Callable[[], object]]], rounds: int)
                 yield f"{name}: {number / rounds:.1f} {kind} stay behind each time"
 
 
+def nothing_behind(number: int) -> str:
+    """Return the last line that is printed of so many scenarios without a leak."""
+    return f"{number} {'scenario leaves' if number == 1 else 'scenarios leave'} nothing behind"
+
+
 def main() -> int:
     """Run the scenarios and print what leaks; the exit status is 1 if anything does."""
     options = argparse.ArgumentParser(prog="python -m tools.sanitize_leaks", description=__doc__)
@@ -358,14 +363,19 @@ def main() -> int:
     options.add_argument("scenario", nargs="*", help="names of scenarios (all)")
     chosen = options.parse_args()
     table = PLANTED if chosen.planted else SCENARIOS
+    if chosen.rounds < 1:
+        options.error(f"--rounds must be at least 1, not {chosen.rounds}")
+    for name in chosen.scenario:  # argparse's own choices would refuse an empty list
+        if name not in table:
+            options.error(f"there is no scenario {name!r}; choose from: {', '.join(table)}")
     if not fastpath_ext.COMPILED:
         print(f"leaks skipped: {fastpath_ext.reason}")
         return SKIPPED
     if byte_counter() is None:
         print("the C library does not tell what malloc handed out, so its bytes are not counted")
-    found = list(leaks({name: table[name] for name in chosen.scenario or table}, chosen.rounds))
-    count = len(chosen.scenario or table)
-    print("\n".join(found) or f"{count} scenarios leave nothing behind")
+    scenarios = {name: table[name] for name in chosen.scenario or table}
+    found = list(leaks(scenarios, chosen.rounds))
+    print("\n".join(found) or nothing_behind(len(scenarios)))
     return int(bool(found))
 
 

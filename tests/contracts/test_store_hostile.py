@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import itertools
-import os
 import random
 import sys
 import sysconfig
-import time
 import tracemalloc
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -161,28 +158,13 @@ def meddle_quietly(world: World) -> None:
         world.meddle()
 
 
-@pytest.fixture
-def only_told_collections() -> Iterator[None]:
-    """Keep the collector from running destructors at a moment that no seed brings back."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
 @pytest.mark.fuzz
 @pytest.mark.usefixtures("only_told_collections")
-def test_reentrant_use_leaves_the_store_consistent(store_class: Any, policy: str) -> None:
-    """Try one seed after another; THRIFTGATE_FUZZ_SEED begins with the one that failed."""
-    seed = int(os.environ.get("THRIFTGATE_FUZZ_SEED") or int.from_bytes(os.urandom(4)))
-    seconds = os.environ.get("THRIFTGATE_FUZZ_SECONDS")
-    until = time.monotonic() + float(seconds or 0)
-    for number in itertools.count():
-        if number >= (1 if seconds else 40) and time.monotonic() >= until:
-            break
-        # Shown when the test fails, and at once where a crash may take the process away.
-        print(f"THRIFTGATE_FUZZ_SEED={seed + number}", flush=True)  # noqa: T201
-        play(World(store_class, policy, seed + number)).end()
+def test_reentrant_use_leaves_the_store_consistent(
+    store_class: Any, policy: str, seeds: Callable[[int], Iterator[int]]
+) -> None:
+    for seed in seeds(40):
+        play(World(store_class, policy, seed)).end()
 
 
 def play(world: World) -> World:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import random
 import sys
 import threading
@@ -33,25 +31,28 @@ def frequent_switches() -> Iterator[None]:
     sys.setswitchinterval(interval)
 
 
-def run_threads(work: Callable[[int], object]) -> None:
-    """Let every thread *work* with its own seed, and raise what the first of them raised.
+@pytest.fixture
+def run_threads(
+    seeds: Callable[[int], Iterator[int]],
+) -> Callable[[Callable[[int], object]], None]:
+    """Return a function that lets every thread work with a seed of its own, round after round."""
 
-    THRIFTGATE_FUZZ_SEED begins with the seed of a run that failed, THRIFTGATE_FUZZ_SECONDS
-    repeats the work for so long.
-    """
-    first = int(os.environ.get("THRIFTGATE_FUZZ_SEED") or int.from_bytes(os.urandom(4)))
-    until = time.monotonic() + float(os.environ.get("THRIFTGATE_FUZZ_SECONDS") or 0)
-    print(f"THRIFTGATE_FUZZ_SEED={first}", flush=True)  # noqa: T201  shown when the test fails
+    def run(work: Callable[[int], object]) -> None:
+        for seed in seeds(1):
+            meet(work, seed * THREADS)
+
+    return run
+
+
+def meet(work: Callable[[int], object], first: int) -> None:
+    """Let every thread *work* once, and raise what the first of them raised."""
     problems: list[BaseException] = []
     barrier = threading.Barrier(THREADS)
 
     def start(seed: int) -> None:
         barrier.wait()
         try:
-            for each in itertools.count(seed, THREADS):  # pragma: no branch  mostly once
-                work(each)
-                if problems or time.monotonic() >= until:  # pragma: no branch
-                    break
+            work(seed)
         except BaseException as problem:  # noqa: BLE001  # pragma: no cover  raised below
             problems.append(problem)
 
@@ -65,7 +66,10 @@ def run_threads(work: Callable[[int], object]) -> None:
 
 
 def test_threads_see_only_values_of_their_key(
-    store_class: Any, policy: str, assert_consistent: Callable[[Any, int], None]
+    store_class: Any,
+    policy: str,
+    run_threads: Callable[[Callable[[int], object]], None],
+    assert_consistent: Callable[[Any, int], None],
 ) -> None:
     store = store_class(50, policy=policy, max_bytes=60, sizeof=lambda _: 1)
 
@@ -102,7 +106,10 @@ class Text(str):
 
 
 def test_threads_may_use_every_method_at_once(
-    store_class: Any, policy: str, assert_consistent: Callable[[Any, int], None]
+    store_class: Any,
+    policy: str,
+    run_threads: Callable[[Callable[[int], object]], None],
+    assert_consistent: Callable[[Any, int], None],
 ) -> None:
     gone: list[tuple[Any, Any]] = []
     store = store_class(
@@ -160,7 +167,9 @@ def test_threads_may_use_every_method_at_once(
     assert len(store) == 20
 
 
-def test_threads_may_make_and_drop_stores(store_class: Any, policy: str) -> None:
+def test_threads_may_make_and_drop_stores(
+    store_class: Any, policy: str, run_threads: Callable[[Callable[[int], object]], None]
+) -> None:
     shared = [store_class(5, policy=policy)]
 
     def work(seed: int) -> None:

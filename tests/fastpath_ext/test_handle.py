@@ -6,7 +6,6 @@ import contextlib
 import copy
 import functools
 import gc
-import os
 import pickle
 import random
 import sys
@@ -19,7 +18,7 @@ import pytest
 import fastpath_ext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 if not fastpath_ext.COMPILED:
     pytest.skip(f"no handles: {fastpath_ext.reason}", allow_module_level=True)
@@ -613,8 +612,8 @@ def fuzz(seed: int) -> None:  # noqa: C901  a world of closures
         assert handle(1, k=2) == ((1,), {"k": 2})
 
 
-@pytest.mark.parametrize("run", range(20))
-def test_hostile_targets(run: int) -> None:
-    seed = int(os.environ.get("THRIFTGATE_FUZZ_SEED") or int.from_bytes(os.urandom(4))) + run
-    print(f"THRIFTGATE_FUZZ_SEED={seed - run}")  # noqa: T201  shown when the test fails
-    fuzz(seed)
+@pytest.mark.fuzz
+@pytest.mark.usefixtures("only_told_collections")
+def test_hostile_targets(seeds: Callable[[int], Iterator[int]]) -> None:
+    for seed in seeds(20):
+        fuzz(seed)
