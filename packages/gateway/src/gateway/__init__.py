@@ -13,34 +13,10 @@ from gateway._wiring import preload, reset
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import re
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-    from contextlib import AbstractContextManager
-    from typing import Any, ParamSpec, TypeVar, Unpack, overload
+    from typing import overload
 
-    from cores.errors import (
-        CallerError,
-        CircuitOpenError,
-        ConfigurationError,
-        ConnectError,
-        DeadlineError,
-        GatewayError,
-        LimitError,
-        MissingDependencyError,
-        ProtocolError,
-        RemoteError,
-        TlsError,
-        TooLargeError,
-        TransferError,
-        UnknownOperationError,
-    )
-    from cores.http_client import Options, Response, TlsOptions
-    from cores.lambda_ import Invocation
-    from gateway._dispatch import GatewayInterface
+    from gateway._types import *
 
-    T = TypeVar("T")
-    P = ParamSpec("P")
-    Handler = Callable[[Any, Any], Any]
 
 __version__ = "0.1.0"
 

@@ -16,28 +16,8 @@ from types import FunctionType, SimpleNamespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextvars import ContextVar
-    from types import ModuleType
-    from typing import Any, TypeVar
+    from gateway._types import *
 
-    from cores.cache import Cache
-    from cores.circuit_breaker import CircuitBreaker
-    from cores.config import Config
-    from cores.http_client import HttpClient
-    from cores.initialization import Initialization
-    from cores.lambda_ import Lambda
-    from cores.logging import Bound, Logger
-    from cores.metrics import Metrics
-    from cores.ports import Current, Engine
-    from cores.responses import Responses
-    from cores.singleton import Singletons
-    from cores.utility import Utility
-    from gateway import entrypoint
-    from gateway._dispatch import Dispatcher
-    from gateway._fast_path import FastPath
-
-    T = TypeVar("T")
 
 # The cores whose functions are called so often that handles take their places.
 HOT = ("cache", "logging", "metrics", "singleton")
@@ -250,18 +230,6 @@ def _build_http_client() -> HttpClient:
     )
 
 
-def _build_initialization() -> Initialization:
-    from cores.initialization import Initialization
-
-    return Initialization(current=current, log=logging)
-
-
-def _build_lambda() -> Lambda:
-    from cores.lambda_ import Lambda
-
-    return Lambda(current=current, responses=responses, log=logging)
-
-
 def _build_dispatcher() -> Dispatcher:
     from gateway._dispatch import Dispatcher
 
@@ -273,11 +241,14 @@ def _make(module: str, name: str, /, *args: object, **ports: object) -> Any:
     return getattr(import_module(module), name)(*args, **ports)
 
 
-def flush() -> None:
-    """Write what the logging and metrics cores hold, if they are loaded."""
+def flush(operation: str = "flush") -> None:
+    """Write what the logging and metrics cores hold, if they are loaded.
+
+    With *operation* ``forget``, in a forked child, leave it to the parent.
+    """
     for core in (logging, metrics):
         if is_loaded(core):
-            core.flush()
+            getattr(core, operation)()
 
 
 watch: entrypoint.DeadlineWatch = lazy(
@@ -292,9 +263,15 @@ metrics = lazy("metrics", _build_metrics)
 singleton: Singletons = lazy("singleton", partial(_make, "cores.singleton", "Singletons"))
 http_client = lazy("http_client", _build_http_client)
 utility: Utility = lazy("utility", partial(_make, "cores.utility", "Utility", current=current))
-initialization = lazy("initialization", _build_initialization)
-lambda_ = lazy("lambda_", _build_lambda)
+initialization: Initialization = lazy(
+    "initialization",
+    partial(_make, "cores.initialization", "Initialization", current=current, log=logging),
+)
 responses: Responses = lazy("responses", partial(_make, "cores.responses", "Responses"))
+lambda_: Lambda = lazy(
+    "lambda_",
+    partial(_make, "cores.lambda_", "Lambda", current=current, responses=responses, log=logging),
+)
 circuit_breaker: CircuitBreaker = lazy(
     "circuit_breaker", partial(_make, "cores.circuit_breaker", "CircuitBreaker")
 )
@@ -377,15 +354,8 @@ def is_loaded(stand_in: object) -> bool:
     return stand_in._target is not None  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-def _forget() -> None:
-    """In a forked child, leave what is buffered to the parent."""
-    for core in (logging, metrics):
-        if is_loaded(core):
-            core.forget()
-
-
 if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=partial(flush, "forget"))
 
 
 def reset() -> None:
