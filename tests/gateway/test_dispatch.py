@@ -175,7 +175,7 @@ def test_reset_takes_registered_interfaces_back(greetings: ModuleType) -> None:
     gateway.execute_operation("greetings", "greet")
     registered = gateway._wiring.interfaces["greetings"]
     gateway.reset()
-    assert not gateway._wiring.is_loaded(registered)
+    assert not gateway._dispatch.is_loaded(registered)
     assert "greetings" not in gateway.get_gateway_stats()["interfaces"]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import gateway
-from gateway import _wiring
+from gateway import _dispatch, _wiring
 from gateway.entrypoint import DeadlineWatch
 from gateway.testing import FakeClock, LambdaContext
 
@@ -237,7 +237,7 @@ def test_preload_happens_at_decoration() -> None:
     @gateway.handler(preload=["config"])
     def function(event: object, context: object) -> None: ...
 
-    assert _wiring.is_loaded(_wiring.config)
+    assert _dispatch.is_loaded(_wiring.config)
     assert function({}, None) is None
 
 
@@ -333,14 +333,14 @@ def test_watch_thread_looks_again_and_again() -> None:
 
 def test_watch_is_started_by_the_first_buffered_line_only(context: LambdaContext) -> None:
     gateway.log_info("outside an invocation, written at once")
-    assert not _wiring.is_loaded(_wiring.watch)
+    assert not _dispatch.is_loaded(_wiring.watch)
 
     @gateway.handler
     def function(event: object, context: object) -> None:
         gateway.log_warning("written at once")
-        assert not _wiring.is_loaded(_wiring.watch)
+        assert not _dispatch.is_loaded(_wiring.watch)
         gateway.log_info("buffered")
-        assert _wiring.is_loaded(_wiring.watch)
+        assert _dispatch.is_loaded(_wiring.watch)
 
     function({}, context)
 

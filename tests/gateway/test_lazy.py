@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from gateway import _wiring
+from gateway._dispatch import is_loaded
 from gateway._wiring import Lazy
 
 
@@ -52,7 +53,7 @@ def test_private_names_do_not_build() -> None:
         AttributeError, match=r"^<Lazy greeter, not loaded> has no attribute '__wrapped__'$"
     ):
         stand_in.__wrapped__  # noqa: B018
-    assert not _wiring.is_loaded(stand_in)
+    assert not is_loaded(stand_in)
 
 
 def test_many_threads_build_once() -> None:
@@ -129,8 +130,8 @@ def test_pickles_and_copies_as_itself() -> None:
 
 def test_preload_builds_and_refuses_unknown_names() -> None:
     _wiring.preload("metrics", "cache")
-    assert _wiring.is_loaded(_wiring.metrics)
-    assert _wiring.is_loaded(_wiring.cache)
+    assert is_loaded(_wiring.metrics)
+    assert is_loaded(_wiring.cache)
     with pytest.raises(ValueError, match=r"^an interface is one of cache, .*, config, not 'cash'$"):
         _wiring.preload("logging", "cash")
-    assert not _wiring.is_loaded(_wiring.logging)
+    assert not is_loaded(_wiring.logging)

@@ -122,9 +122,9 @@ _difflib = _wiring.lazy("difflib", lambda: import_module("difflib"))
 class Dispatcher:
     """Finds operations by name and counts how often each one ran."""
 
-    def __init__(self, promote_after: int) -> None:
+    def __init__(self) -> None:
         # After so many calls of an operation, the string door need not ask any more.
-        self.promote_after = promote_after
+        self.promote_after = int(_wiring.setting("THRIFTGATE_PROMOTE_AFTER", 16, 1))
         self._calls: dict[str, dict[str, int]] = {}
         for path in (*FUNCTIONS.values(), *FURTHER):
             interface, _, operation = path.partition(".")
@@ -197,7 +197,7 @@ class Dispatcher:
             "python": sys.version.split(maxsplit=1)[0],
             "interfaces": {
                 name: {
-                    "loaded": _wiring.is_loaded(stand_in),
+                    "loaded": is_loaded(stand_in),
                     **_load_times(stand_in),
                     "calls": {op: n for op, n in calls.get(name, {}).items() if n},
                 }
@@ -249,8 +249,13 @@ def _handle_calls(interface: str, operation: str) -> int:
     return 0 if handle is None else handle.calls
 
 
+def is_loaded(stand_in: Any) -> bool:
+    """Tell whether the object behind *stand_in* is built."""
+    return stand_in._target is not None  # noqa: SLF001  Lazy's own
+
+
 def _load_times(stand_in: Any) -> dict[str, float]:
     """Return when the object behind *stand_in* was built, and how long that took."""
-    if not _wiring.is_loaded(stand_in):
+    if not is_loaded(stand_in):
         return {}
     return {"loaded_at": stand_in._loaded_at, "load_ms": stand_in._load_ms}  # noqa: SLF001

@@ -7,7 +7,7 @@ import sys
 from types import BuiltinFunctionType, FunctionType
 
 from gateway import _wiring
-from gateway._dispatch import FUNCTIONS
+from gateway._dispatch import FUNCTIONS, is_loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class FastPath:
         return {
             "calls": calls,
             "compiled": isinstance(bound, BuiltinFunctionType),
-            "loaded": _wiring.is_loaded(_wiring.interfaces[interface]),
+            "loaded": is_loaded(_wiring.interfaces[interface]),
             "promoted": route is not None,
             "registered": path in self._registered,
         }

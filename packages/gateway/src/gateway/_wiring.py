@@ -12,7 +12,7 @@ from _thread import RLock
 from functools import partial
 from importlib import import_module
 from time import perf_counter, time
-from types import FunctionType, SimpleNamespace
+from types import SimpleNamespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def write_stdout(data: bytes, /) -> None:
         view = view[os.write(1, view) :]
 
 
-def _setting(name: str, default: float, minimum: float) -> float:
+def setting(name: str, default: float, minimum: float) -> float:
     """Return the number in the environment variable *name*; raise if it is none."""
     text = os.environ.get(name, "").strip()
     if not text:
@@ -158,10 +158,10 @@ def _build_cache() -> Cache:
         engine = Store
     else:
         engine = extension.Store
-    max_bytes = int(_setting("THRIFTGATE_CACHE_MAX_BYTES", 0, 0))
+    max_bytes = int(setting("THRIFTGATE_CACHE_MAX_BYTES", 0, 0))
     return Cache(
         engine,
-        max_entries=int(_setting("THRIFTGATE_CACHE_MAX_ENTRIES", 1000, 1)),
+        max_entries=int(setting("THRIFTGATE_CACHE_MAX_ENTRIES", 1000, 1)),
         max_bytes=max_bytes or None,
         current=current,
     )
@@ -182,7 +182,7 @@ def _build_logging() -> Logger:
             problems.append(f"{name} must be one of {', '.join(LEVELS)}, not {given!r}")
     buffer_size = 65_536.0
     try:
-        buffer_size = _setting("THRIFTGATE_LOG_BUFFER", buffer_size, 0)
+        buffer_size = setting("THRIFTGATE_LOG_BUFFER", buffer_size, 0)
     except Exception as error:  # noqa: BLE001  its class costs more than a log's start
         problems.append(str(error))
     logger = Logger(
@@ -204,7 +204,7 @@ def _build_metrics() -> Metrics:
 
     metrics = Metrics(
         write=write_stdout,
-        max_identities=int(_setting("THRIFTGATE_METRICS_MAX_IDENTITIES", 10, 0)),
+        max_identities=int(setting("THRIFTGATE_METRICS_MAX_IDENTITIES", 10, 0)),
         current=current,
         watch=watch,
     )
@@ -226,14 +226,8 @@ def _build_http_client() -> HttpClient:
         current=current,
         breaker=circuit_breaker,
         log=logging,
-        timeout=_setting("THRIFTGATE_HTTP_TIMEOUT", 10.0, 0.001),
+        timeout=setting("THRIFTGATE_HTTP_TIMEOUT", 10.0, 0.001),
     )
-
-
-def _build_dispatcher() -> Dispatcher:
-    from gateway._dispatch import Dispatcher
-
-    return Dispatcher(int(_setting("THRIFTGATE_PROMOTE_AFTER", 16, 1)))
 
 
 def _make(module: str, name: str, /, *args: object, **ports: object) -> Any:
@@ -247,7 +241,7 @@ def flush(operation: str = "flush") -> None:
     With *operation* ``forget``, in a forked child, leave it to the parent.
     """
     for core in (logging, metrics):
-        if is_loaded(core):
+        if core._target is not None:  # type: ignore[union-attr]  # noqa: SLF001  Lazy's own
             getattr(core, operation)()
 
 
@@ -279,7 +273,7 @@ config: Config = lazy("config", partial(_make, "cores.config", "Config"))
 
 # Parts of the gateway itself that many functions never need.
 entry: ModuleType = lazy("entry", partial(import_module, "gateway.entrypoint"))
-dispatcher = lazy("dispatcher", _build_dispatcher)
+dispatcher: Dispatcher = lazy("dispatcher", partial(_make, "gateway._dispatch", "Dispatcher"))
 fast_path: FastPath = lazy("fast_path", partial(_make, "gateway._fast_path", "FastPath"))
 
 # Every interface by name; register_interface adds to it.
@@ -306,31 +300,15 @@ door: Any = None
 
 
 def put_handles(namespace: dict[str, Any]) -> None:
-    """Put a handle in the place of each hot function in *namespace*, and of the string door.
-
-    A public function consists of one call, so its code names the wiring, a core and a method.
-    Does nothing without an extension, or with one that makes no handles.
-    """
+    """Put handles in the place of hot functions, unless there is no extension that makes them."""
     global door, extension, reason  # noqa: PLW0603  one door a process
     if extension is None:
         return
-    owner = sys.modules[__name__]
-    made = {}
     try:
-        handle = extension.Handle
-        for name, function in namespace.items():
-            if type(function) is FunctionType:
-                names = function.__code__.co_names
-                if len(names) == 3 and names[1] in HOT:  # noqa: PLR2004
-                    path = f"{names[1]}.{names[2]}"
-                    # A module that is loaded again keeps what others have imported from it.
-                    made[name] = handles[path] = handles.get(path) or handle(function, owner)
-        door = door or handle(namespace["execute_operation"], owner, routes)
+        door = extension.put_handles(namespace, sys.modules[__name__])
     except Exception as error:  # noqa: BLE001  a foreign extension is no reason to fail
         handles.clear()
         extension, reason = None, f"fastpath_ext makes no handles ({type(error).__name__}: {error})"
-        return
-    namespace.update(made, execute_operation=door)
 
 
 def target_of(function: Callable[..., Any]) -> Any:
@@ -347,11 +325,6 @@ def preload(*names: str) -> None:
             raise ValueError(msg)
     for name in names:
         interfaces[name]._load()  # noqa: SLF001  Lazy's own module
-
-
-def is_loaded(stand_in: object) -> bool:
-    """Tell whether the object behind *stand_in* is built."""
-    return stand_in._target is not None  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
