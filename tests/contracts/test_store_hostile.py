@@ -456,4 +456,6 @@ def test_memory_is_returned(store_class: Any, policy: str) -> None:
         after = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert after - before < 4_000
+    # A slab alone has 16,000 bytes. Without the GIL, some of what is freed waits for a while.
+    has_gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+    assert after - before < (4_000 if has_gil else 16_000)
