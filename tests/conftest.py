@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import json
 import os
 import time
@@ -35,12 +34,12 @@ def seeds() -> Callable[[int], Iterator[int]]:
         first = int(os.environ.get("THRIFTGATE_FUZZ_SEED") or int.from_bytes(os.urandom(4)))
         seconds = os.environ.get("THRIFTGATE_FUZZ_SECONDS")
         until = time.monotonic() + float(seconds or 0)
-        for done in itertools.count():
-            if done >= (1 if seconds else number) and time.monotonic() >= until:
-                return
+        done = 0
+        while done < (1 if seconds else number) or time.monotonic() < until:
             # Shown when the test fails, and at once where a crash may take the process away.
             print(f"THRIFTGATE_FUZZ_SEED={first + done}", flush=True)  # noqa: T201
             yield first + done
+            done += 1
 
     return give
 

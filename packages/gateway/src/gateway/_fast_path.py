@@ -199,27 +199,27 @@ def _require_same_calls(path: str, target: Callable[..., Any], func: Callable[..
     if inspect.iscoroutinefunction(func) != inspect.iscoroutinefunction(target):
         problem = "one of them is a coroutine function"
     else:
-        problem = next(_differences(wanted, given), "")
+        problem = _difference(wanted, given)
     if problem:
         msg = f"{func!r} cannot stand in for {path}{wanted}: {problem}"
         raise TypeError(msg)
 
 
-def _differences(wanted: inspect.Signature, given: inspect.Signature) -> Iterator[str]:
-    """Return how *given* differs for somebody who calls as *wanted* allows."""
+def _difference(wanted: inspect.Signature, given: inspect.Signature) -> str:
+    """Return how *given* differs for somebody who calls as *wanted* allows, or nothing."""
     for args, kwargs in _calls_of(wanted):
         try:
             bound = given.bind(*args, **kwargs)
         except TypeError as error:
-            yield str(error)
-            continue
+            return str(error)
         for name, passed in bound.arguments.items():
             if isinstance(passed, _Argument) and passed.name not in {name, ""}:
-                yield f"it takes {passed.name} as {name}"
+                return f"it takes {passed.name} as {name}"
     for name, parameter in wanted.parameters.items():
         other = given.parameters.get(name, parameter)
         if other.default is not parameter.default and other.default != parameter.default:
-            yield f"the default of {name} differs"
+            return f"the default of {name} differs"
+    return ""
 
 
 class _Argument:
