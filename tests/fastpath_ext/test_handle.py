@@ -513,6 +513,7 @@ def test_names_whose_own_code_changes_the_routes(door: Any, routes: dict[str, An
 # ---- among threads, and with hostile targets
 
 
+@pytest.mark.threads
 def test_concurrent_first_calls_and_resets() -> None:
     owner = Owner()
     routes: dict[str, Any] = {}
