@@ -334,8 +334,9 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
 def reset() -> None:
     """Forget every built core and the current invocation."""
     current.invocation = None
-    for stand_ins in ({}, _named, {}):  # handles once more: what was let go may have called some
-        for stand_in in stand_ins.values():
+    # Handles are unbound before and after: what a core lets go of may call some of them.
+    for stand_ins in ((), _named.values()):
+        for stand_in in stand_ins:
             stand_in._reset()  # noqa: SLF001
         routes.clear()
         for handle in [*handles.values(), *([] if door is None else [door])]:
